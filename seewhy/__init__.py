@@ -1,0 +1,82 @@
+"""SeeWhy trains a vision network on your images, or takes the one you have, and then questions it.
+
+    import seewhy
+
+    report = seewhy.audit("photos/")            # train, question, report; shows itself in a notebook
+    model = seewhy.train("photos/")
+    model("cat.jpg").value                      # 'cat'
+    seewhy.explain(model, "cat.jpg")["occlusion"].heat["image"]
+
+Nothing heavy is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["audit", "explain", "load", "train"]
+
+if TYPE_CHECKING:
+    from seewhy.model import Model
+    from seewhy.types import Explanation, Report
+
+
+def train(data: Any, *, out: str | Path | None = None, **settings: Any) -> Model:
+    """Train a network on images and save it in a run's folder; the settings are those of `seewhy train`.
+
+    `data` is whatever `seewhy audit` takes, or a pair (images, labels) of arrays. Raises ValueError for a setting that
+    does not exist, naming the nearest that does.
+    """
+    from seewhy import fitting
+    from seewhy.settings import Settings
+
+    named, given = _data(data)
+    model, _ = _finished(fitting.train(Settings.from_dict({"data": named, **settings}), out=out, data=given))
+    return model
+
+
+def audit(data: Any, model: Model | str | None = None, *, out: str | Path | None = None, **settings: Any) -> Report:
+    """Question a model on images; without a model, train one first. The settings are those of `seewhy audit`."""
+    from seewhy import auditing
+    from seewhy.settings import Settings
+
+    named, given = _data(data)
+    reference = model if isinstance(model, str) or model is None else model.name
+    chosen = Settings.from_dict({"data": named, "model": reference, **settings})
+    loaded = None if isinstance(model, str) else model
+    command = f"seewhy.audit({named!r})"
+    report, _ = _finished(auditing.audit(chosen, out=out, data=given, model=loaded, command=command))
+    return report
+
+
+def explain(
+    model: Model | str, image: Any, target: str | None = None, *, methods: list[str] | None = None
+) -> dict[str, Explanation]:
+    """Why this answer? Heat over one image by each method; `target` is a class or "A - B", else the answer given."""
+    from seewhy import explaining
+
+    loaded = load(model) if isinstance(model, str) else model
+    return explaining.explain_one(loaded, image, methods=methods, target=target)
+
+
+def load(reference: str | Path, *, device: str = "auto") -> Model:
+    """A saved model or run, a network with weights (`lite0`), timm:NAME, torchvision:NAME, package.module:factory."""
+    from seewhy.model import Model
+
+    return Model.resolve(reference, device=device)
+
+
+def _finished(work: Any) -> Any:
+    """What the work returns at its end."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def _data(data: Any) -> tuple[str, Any]:
+    """A name for the data, and the data itself where it is not a place on disk."""
+    return (str(data), None) if isinstance(data, (str, Path)) else ("arrays", data)
