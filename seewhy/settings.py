@@ -1,0 +1,115 @@
+"""All that a run may be asked, each thing said once: flags, the TOML file, `settings.json` and the docs come from here.
+
+Imports nothing heavy, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_type_hints
+
+from seewhy.shelf import nearest
+
+POSITIVE = frozenset({"minutes", "epochs", "steps", "batch", "learning_rate", "image_size", "threads"})
+
+
+def _asked(help: str, default: Any = None) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a run is asked to do. None means that it is decided from the data, and said in the report."""
+
+    data: str = _asked(
+        "A folder with a sub-folder a class (train/ val/ test/ may stand above), a folder with metadata.csv, a Parquet "
+        "file or folder, MNIST-style idx files, a table predictions.csv, or `digits`.",
+        dataclasses.MISSING,
+    )
+    model: str | None = _asked("Audit this model (see `seewhy predict --help`); without it one is trained first.")
+    test: str | None = _asked("A separate test set.")
+    groups: tuple[str, ...] | None = _asked("Tags to compare groups by, with commas: sex,scanner. [all tags]")
+    audits: tuple[str, ...] | None = _asked("Only these audits, with commas. [all]")
+    images: bool = _asked("Whether the report may hold pictures.", True)
+    network: str | None = _asked("What to train; see `seewhy networks`. [by the images' size and number]")
+    pretrained: bool | None = _asked(
+        "Start from published weights or from nothing. [from weights where they come along]"
+    )
+    minutes: float | None = _asked("Train no longer than this. [10 on a CPU, if nothing else is said]")
+    epochs: float | None = _asked("Passes over the training images. [by their number]")
+    steps: int | None = _asked("Training steps; wins over epochs. With the count a run wrote down, reproduces it.")
+    batch: int | None = _asked("Images a training step.")
+    learning_rate: float | None = _asked("The largest learning rate.")
+    optimizer: Literal["adamw", "sgd"] | None = _asked("adamw or sgd.")
+    schedule: Literal["cosine", "one-cycle", "constant"] | None = _asked("cosine, one-cycle or constant.")
+    weight_decay: float | None = _asked("How strongly weights are pulled to zero.")
+    label_smoothing: float = _asked("0 to 1; smoothed labels make a network less sure than it is right.", 0.0)
+    class_weights: Literal["none", "balanced"] = _asked("balanced: rare classes weigh more; none.", "none")
+    patience: int | None = _asked("Stop after so many epochs without a better validation result. [never]")
+    image_size: int | None = _asked("The side, in pixels, that images are fitted to. [by the network and the images]")
+    label: str | None = _asked("The column of a table that holds the class.")
+    split: Literal["grouped", "random"] = _asked(
+        "grouped: look-alikes stay in one split; random: every image for itself.", "grouped"
+    )
+    split_by: str | None = _asked("A tag whose rows stay in one split, such as patient.")
+    allow_outside: bool = _asked("A table may name files outside its own folder.", False)
+    seed: int = _asked("Split, first weights, order and augmentation follow from it.", 0)
+    device: str = _asked("auto, cpu, cuda, cuda:1, mps.", "auto")
+    threads: int | None = _asked("CPU threads. [all]")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Settings:
+        """Raises ValueError for a setting that does not exist, naming the nearest, and for a value that cannot be."""
+        known = kinds()
+        for name, value in values.items():
+            if name not in known:
+                raise ValueError(f"No setting {name!r}. {nearest(name, known)}There are: {', '.join(known)}.")
+            kind, choices = known[name]
+            expected: Any = (int, float) if kind is float else (list, tuple) if kind is tuple else kind
+            if value is None:
+                continue
+            if not isinstance(value, expected) or (isinstance(value, bool) and kind is not bool):
+                raise ValueError(f"Setting {name} is {value!r}; it must be of type {kind.__name__}")
+            if choices and value not in choices:
+                raise ValueError(
+                    f"Setting {name} is {value!r}. {nearest(str(value), choices)}It may be {' or '.join(choices)}."
+                )
+            if name in POSITIVE and not float(value) > 0:
+                raise ValueError(f"Setting {name} is {value!r}; it must be more than 0")
+        chosen: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**chosen)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings that differ from their defaults, as plain values."""
+        values = {entry.name: getattr(self, entry.name) for entry in dataclasses.fields(self)}
+        defaults = {entry.name: entry.default for entry in dataclasses.fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value != defaults[name]
+        }
+
+
+def kinds() -> dict[str, tuple[type, tuple[str, ...]]]:
+    """The plain type of each setting (str, int, float, bool or tuple) and, where it is one of a few words, those."""
+    found: dict[str, tuple[type, tuple[str, ...]]] = {}
+    for name, hint in get_type_hints(Settings).items():
+        options = [option for option in get_args(hint) if option is not type(None)]
+        if hint in (str, int, float, bool):
+            found[name] = (hint, ())
+        elif options and all(isinstance(option, str) for option in options):
+            found[name] = (str, tuple(options))
+        elif options and get_args(options[0]) and isinstance(get_args(options[0])[0], str):
+            found[name] = (str, get_args(options[0]))
+        else:
+            found[name] = (options[0], ()) if options[0] in (str, int, float, bool) else (tuple, ())
+    return found
+
+
+def help_of(name: str) -> str:
+    """What a setting is for, as its flag and the docs say it."""
+    return next(entry.metadata["help"] for entry in dataclasses.fields(Settings) if entry.name == name)

@@ -1,0 +1,142 @@
+"""What stands on a shelf: a folder is the registry, a file is a member, its first line is its question.
+
+Members are read by `ast`, so that help and docs need no import of torch. Other packages add members through entry
+points of the group `seewhy.SHELF`; a clash of names is an error. A user's own member is named by its dotted path, from
+the command line or from Python only.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+#: Which function of a member carries its settings as keyword-only arguments.
+VERBS = {
+    "audits": "check",
+    "data": "open",
+    "explainers": "heat",
+    "exports": "write",
+    "networks": "build",
+    "tasks": "__init__",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A keyword argument of a member: what a flag, a form or a docs row is made from."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file on a shelf. `question` is its first line, `about` its whole docstring."""
+
+    name: str
+    shelf: str
+    question: str
+    about: str
+    settings: tuple[Setting, ...]
+    module: str
+    path: Path
+
+
+def members(shelf: str) -> dict[str, Member]:
+    """All members of a shelf by name, in order of name. Raises ValueError if two have the same name."""
+    package = importlib.import_module(f"seewhy.{shelf}")
+    found: dict[str, Member] = {}
+    for folder in package.__path__:
+        for path in sorted(Path(folder).glob("[!_]*.py")):
+            _add(found, _read(path.stem, shelf, f"seewhy.{shelf}.{path.stem}", path))
+    for point in entry_points(group=f"seewhy.{shelf}"):
+        spec = importlib.util.find_spec(point.value)
+        if spec is None or spec.origin is None:
+            raise ValueError(f"The entry point {point.name!r} of seewhy.{shelf} names no module: {point.value!r}")
+        _add(found, _read(point.name, shelf, point.value, Path(spec.origin)))
+    return dict(sorted(found.items()))
+
+
+def load(shelf: str, name: str) -> ModuleType:
+    """The module of a member, by its name on the shelf or, for a user's own, by its dotted path."""
+    known = members(shelf)
+    if name in known:
+        return importlib.import_module(known[name].module)
+    if "." in name:
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise KeyError(f"No module {name!r} for the shelf {shelf}: {error}") from error
+    raise KeyError(f"No {_singular(shelf)} {name!r}. {nearest(name, known)}There are: {', '.join(known)}.")
+
+
+def check_settings(shelf: str, name: str, settings: Iterable[str]) -> None:
+    """Raises ValueError where a setting is not one of the member's."""
+    member = members(shelf).get(name)
+    if member is None:
+        return  # a user's own member: its signature speaks when it is called
+    known = [setting.name for setting in member.settings]
+    for setting in settings:
+        if setting not in known:
+            there = f"It has: {', '.join(known)}." if known else "It has none."
+            raise ValueError(
+                f"The {_singular(shelf)} {name!r} has no setting {setting!r}. {nearest(setting, known)}{there}"
+            )
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """ "Did you mean 'occlusion'? " with the likeliest of the names, or nothing."""
+    close = difflib.get_close_matches(name.lower(), {known.lower(): known for known in names}, n=1, cutoff=0.6)
+    original = {known.lower(): known for known in names}
+    return f"Did you mean {original[close[0]]!r}? " if close else ""
+
+
+def _add(found: dict[str, Member], member: Member) -> None:
+    if member.name in found:
+        there, here = found[member.name].path, member.path
+        raise ValueError(f"Two members of the shelf {member.shelf} are named {member.name!r}: {there} and {here}")
+    found[member.name] = member
+
+
+def _singular(shelf: str) -> str:
+    return {"data": "kind of data"}.get(shelf, shelf.removesuffix("s"))
+
+
+def _read(name: str, shelf: str, module: str, path: Path) -> Member:
+    return _parsed(name, shelf, module, path, path.stat().st_mtime_ns)
+
+
+@cache
+def _parsed(name: str, shelf: str, module: str, path: Path, changed: int) -> Member:
+    """A member read from its source; `changed` makes the cache see an edited file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    about = ast.get_docstring(tree) or ""
+    settings: tuple[Setting, ...] = ()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == VERBS.get(shelf):
+            settings = tuple(_settings(node))
+            break
+    return Member(name, shelf, about.partition("\n")[0], about, settings, module, path)
+
+
+def _settings(function: ast.FunctionDef) -> Iterable[Setting]:
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        annotation = ast.unparse(argument.annotation) if argument.annotation else ""
+        value = None
+        if default is not None:
+            try:
+                value = ast.literal_eval(default)
+            except ValueError:
+                value = ast.unparse(default)
+        yield Setting(argument.arg, annotation, value, required=default is None)
