@@ -1,0 +1,142 @@
+"""A saved model's two files, read as if a stranger had sent them: values are checked, tensors are only data."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from seewhy import files
+from seewhy.types import Preprocessing
+
+MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
+#: Raised when what is written could not be read by the version before.
+FORMAT = 1
+#: What finding a network takes beside its settings; a file has no say in these.
+RESERVED = ("classes", "name", "pretrained", "seed")
+LARGEST_SIDE = 8192
+
+
+def write(folder: Path, described: Mapping[str, Any], network: nn.Module) -> None:
+    """The weights, then the manifest with their hash: killed in between, a folder is refused and never misread."""
+    content = save({name: _separate(value) for name, value in network.state_dict().items()})
+    files.write_bytes(folder / WEIGHTS, content)
+    sealed = {"format": FORMAT, **described, "weights_sha256": hashlib.sha256(content).hexdigest()}
+    files.write_json(folder / MANIFEST, sealed)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model.json says; every entry is checked where it is taken, with a ValueError that names the file."""
+
+    content: Any
+    path: Path
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Raises FileNotFoundError where there is none, ValueError where it is none of ours or newer than we are."""
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise FileNotFoundError(f"No model in {folder}: there is no {MANIFEST}")
+        told = cls(files.read_json(path), path)
+        if told.entry("format", int) > FORMAT:
+            raise ValueError(f"{path} was written by SeeWhy {told.entry('seewhy', str)}, which is newer than this one")
+        return told
+
+    def entry(self, name: str, kind: type) -> Any:
+        """An entry of this kind."""
+        value = self.content.get(name) if isinstance(self.content, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{self.path}: {name!r} is {_shortly(value)}, which should be a {kind.__name__}")
+        return value
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """A list of different names."""
+        names = self.entry(name, list)
+        if not names or not all(isinstance(one, str) for one in names) or len(set(names)) < len(names):
+            raise ValueError(f"{self.path}: {name!r} is {_shortly(names)}, which should be a list of different names")
+        return tuple(names)
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of the network: plain values, and none of those that a file has no say in."""
+        settings = self.entry("settings", dict)
+        for name, value in settings.items():
+            if name in RESERVED or not (value is None or isinstance(value, (bool, int, float, str))):
+                raise ValueError(f"{self.path}: a network cannot have the setting {name!r} = {_shortly(value)}")
+        return settings
+
+    def mapping(self) -> dict[str, tuple[str, ...]] | None:
+        """Which outputs a class stands for; None where each stands for itself."""
+        if self.content.get("mapping") is None:
+            return None
+        groups = self.entry("mapping", dict)
+        if not all(isinstance(old, list) and all(isinstance(name, str) for name in old) for old in groups.values()):
+            raise ValueError(f"{self.path}: 'mapping' is {_shortly(groups)}, which should be lists of names")
+        return {new: tuple(old) for new, old in groups.items()}
+
+    def preprocessing(self) -> Preprocessing:
+        """How images are fitted and normalised."""
+        told = self.entry("preprocessing", dict)
+        size, fit, mean, std = (told.get(name) for name in ("size", "fit", "mean", "std"))
+        sides = _numbers(size, 2) and all(isinstance(side, int) and 1 <= side <= LARGEST_SIDE for side in size)
+        channels = _numbers(mean, 3) and _numbers(std, 3) and all(std)
+        if not (sides and channels and fit in ("crop", "squash", "pad")):
+            raise ValueError(f"{self.path}: 'preprocessing' is {_shortly(told)}, which is no size, fit, mean and std")
+        height, width = size
+        return Preprocessing((height, width), fit, _three(mean), _three(std))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The tensors beside the manifest, whose bytes must be those it was written with."""
+        path = self.path.with_name(WEIGHTS)
+        if not path.is_file():
+            raise FileNotFoundError(f"The model in {path.parent} has no {WEIGHTS}")
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.entry("weights_sha256", str):
+            raise ValueError(f"{path} is damaged or of another model: it is not what {MANIFEST} was written with")
+        try:
+            return load(content)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no safetensors file: {error}") from error
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """The tensors into the network. Raises ValueError, showing both, unless every name and shape agrees."""
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    there = {name: tuple(value.shape) for name, value in state.items()}
+    differ = [name for name in {**wanted, **there} if wanted.get(name) != there.get(name)]
+    if differ:
+        shown = "; ".join(
+            f"{name}: {there.get(name, 'nothing')} in the file, {wanted.get(name, 'nothing')} in the network"
+            for name in differ[:5]
+        )
+        more = f"; and {len(differ) - 5} more" if len(differ) > 5 else ""
+        raise ValueError(f"{path}: the weights do not fit the network. {shown}{more}")
+    network.load_state_dict(dict(state))
+
+
+def _separate(value: Tensor) -> Tensor:
+    """A copy with memory of its own: tied weights are written twice, where safetensors would refuse."""
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _numbers(value: Any, count: int) -> bool:
+    plain = isinstance(value, list) and len(value) == count and all(type(entry) in (int, float) for entry in value)
+    return plain and all(map(math.isfinite, value))
+
+
+def _three(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = values
+    return float(red), float(green), float(blue)
+
+
+def _shortly(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
