@@ -1,0 +1,1 @@
+"""What a network is for: one file a task, `shelf.load("tasks", name)` gives it."""
