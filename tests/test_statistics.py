@@ -1,0 +1,454 @@
+"""The statistics beside other libraries, beside slow twins, and measured where nothing is to be found."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
+from statsmodels.regression.linear_model import OLS
+from statsmodels.stats import contingency_tables
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from seewhy import statistics
+from seewhy.statistics import Estimate
+
+# ------------------------------------------------------------------------------------------------- one share
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (999, 1000), (1, 100_000)])
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_wilson_equals_statsmodels(successes, n, level):
+    expected = proportion_confint(successes, n, alpha=1 - level, method="wilson")
+    assert statistics.wilson(successes, n, level) == pytest.approx(np.clip(expected, 0, 1), abs=1e-12)
+
+
+def test_wilson_takes_arrays_and_knows_nothing_of_no_rows():
+    low, high = statistics.wilson(np.array([0, 5, 0]), np.array([10, 10, 0]))
+    assert low.tolist() == [0, pytest.approx(statistics.wilson(5, 10)[0]), 0]
+    assert high[2] == 1
+
+
+def coverage_of_wilson(n, shares):
+    """Exact: the probability of the counts whose interval holds the share."""
+    counts = np.arange(n + 1)
+    low, high = statistics.wilson(counts, np.full(n + 1, n))
+    holds = (low <= shares[:, None]) & (shares[:, None] <= high)
+    return (stats.binom.pmf(counts, n, shares[:, None]) * holds).sum(1)
+
+
+@pytest.mark.parametrize("n", [20, 50, 200])
+def test_wilson_covers_the_true_share_often_enough(n):
+    covered = coverage_of_wilson(n, np.linspace(0.001, 0.999, 999))
+    assert covered.mean() >= 0.949
+    assert covered[49:-49].min() >= 0.90  # shares of .05 to .95
+    assert covered.min() >= 0.83
+
+
+def test_the_mean_of_values_uses_students_interval_and_that_of_right_and_wrong_wilsons():
+    values = np.random.default_rng(0).uniform(0, 1, 50)
+    low, high = stats.t.interval(0.95, 49, values.mean(), stats.sem(values))
+    assert statistics.rate(values) == pytest.approx((values.mean(), low, high, 0.95, 50))
+    answers = np.repeat([0.0, 1.0], [3, 17])
+    assert statistics.rate(answers)[:3] == pytest.approx((0.85, *statistics.wilson(17, 20)))
+    few = np.array([0.5, 0.7])
+    assert statistics.rate(few)[1:3] == pytest.approx(statistics.wilson(1.2, 2))
+    assert math.isnan(statistics.rate(np.array([])).value)
+    assert statistics.mean(np.array([0.1, 0.99, 0.99])).high == 1
+
+
+def test_an_interval_over_units_equals_cluster_robust_regression():
+    random = np.random.default_rng(0)
+    unit = random.integers(0, 12, 200)
+    values = random.normal(unit / 10, 1)
+    fitted = OLS(values, np.ones(200)).fit(cov_type="cluster", cov_kwds={"groups": unit, "use_t": True}, use_t=True)
+    assert statistics.mean_interval(values, unit=unit) == pytest.approx(fitted.conf_int()[0], abs=1e-9)
+    assert np.isnan(statistics.mean_interval(values, unit=np.zeros(200))).all()
+
+
+def test_rows_that_belong_together_widen_the_interval_until_it_covers():
+    random = np.random.default_rng(3)
+    unit = np.repeat(np.arange(30), 10)
+    covered = {"rows": 0, "units": 0}
+    for _ in range(300):
+        values = np.repeat(random.normal(0, 1, 30), 10) + random.normal(0, 0.5, 300)
+        for name, of in (("rows", None), ("units", unit)):
+            low, high = statistics.mean_interval(values, unit=of)
+            covered[name] += low <= 0 <= high
+    assert covered["rows"] / 300 < 0.7
+    assert covered["units"] / 300 >= 0.92
+
+
+# ----------------------------------------------------------------------------------------------- differences
+
+
+@pytest.mark.parametrize("table", [(56, 70, 48, 80), (9, 10, 3, 10), (0, 10, 0, 20), (10, 10, 0, 20), (5, 56, 0, 29)])
+def test_newcombe_equals_statsmodels(table):
+    expected = confint_proportions_2indep(*table, method="newcomb")
+    assert statistics.newcombe(*table) == pytest.approx(expected, abs=1e-9)
+
+
+def test_newcombe_knows_nothing_of_a_group_without_rows():
+    assert statistics.newcombe(5, 10, 0, 0) == (-1, 1)
+
+
+@pytest.mark.parametrize("n", [20, 50])
+def test_newcombe_covers_the_true_difference_often_enough(n):
+    counts = np.arange(n + 1)
+    a, b = np.meshgrid(counts, counts, indexing="ij")
+    low, high = statistics.newcombe(a, np.full_like(a, n), b, np.full_like(b, n))
+    covered = []
+    for p, q in itertools.product(np.linspace(0.05, 0.95, 19), repeat=2):
+        weight = np.outer(stats.binom.pmf(counts, n, p), stats.binom.pmf(counts, n, q))
+        covered.append(float(weight[(low <= p - q) & (p - q <= high)].sum()))
+    assert np.mean(covered) >= 0.95
+    assert min(covered) >= 0.90
+
+
+@pytest.mark.parametrize(("only_a", "only_b"), [(0, 0), (1, 0), (3, 9), (9, 3), (12, 12), (0, 20)])
+def test_mcnemar_equals_statsmodels(only_a, only_b):
+    table = [[50, only_a], [only_b, 20]]
+    expected = contingency_tables.mcnemar(table, exact=True).pvalue if only_a + only_b else 1
+    assert statistics.mcnemar(only_a, only_b) == pytest.approx(expected)
+
+
+def pairs(both, only_a, only_b, neither):
+    first = np.repeat([1.0, 1.0, 0.0, 0.0], [both, only_a, only_b, neither])
+    second = np.repeat([1.0, 0.0, 1.0, 0.0], [both, only_a, only_b, neither])
+    return first, second
+
+
+def newcombes_tenth_method(e, f, g, h):
+    """Slow twin, in the paper's letters: e both, f and g one alone, h neither."""
+    n = e + f + g + h
+    (l2, u2), (l3, u3) = (proportion_confint(hits, n, method="wilson") for hits in (e + f, e + g))
+    d_l2, d_u2, d_l3, d_u3 = (e + f) / n - l2, u2 - (e + f) / n, (e + g) / n - l3, u3 - (e + g) / n
+    margins = (e + f) * (g + h) * (e + g) * (f + h)
+    above = e * h - f * g
+    corrected = above - n / 2 if above > n / 2 else 0 if above >= 0 else above
+    phi = corrected / math.sqrt(margins) if margins else 0
+    delta = math.sqrt(d_l2**2 - 2 * phi * d_l2 * d_u3 + d_u3**2)
+    epsilon = math.sqrt(d_u2**2 - 2 * phi * d_u2 * d_l3 + d_l3**2)
+    return (f - g) / n - delta, (f - g) / n + epsilon
+
+
+@pytest.mark.parametrize(
+    "table", [(36, 12, 2, 0), (36, 14, 0, 0), (0, 29, 0, 1), (0, 30, 0, 0), (80, 5, 9, 6), (5, 30, 25, 4), (1, 0, 0, 1)]
+)
+def test_a_paired_difference_has_newcombes_interval_and_mcnemars_p(table):
+    estimate, p = statistics.paired_difference(*pairs(*table))
+    assert (estimate.low, estimate.high) == pytest.approx(newcombes_tenth_method(*table), abs=1e-12)
+    assert p == statistics.mcnemar(table[1], table[2])
+    opposite, _ = statistics.paired_difference(*reversed(pairs(*table)))
+    assert (opposite.low, opposite.high) == pytest.approx((-estimate.high, -estimate.low))
+
+
+def test_a_paired_difference_of_smooth_values_is_students():
+    random = np.random.default_rng(0)
+    first, second = random.uniform(0, 1, (2, 30))
+    estimate, p = statistics.paired_difference(first, second)
+    expected = stats.ttest_rel(first, second)
+    assert p == pytest.approx(expected.pvalue)
+    assert (estimate.low, estimate.high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert statistics.paired_difference(first, first)[1] == 1
+
+
+@pytest.mark.parametrize("chances", [(0.85, 0.07, 0.03, 0.05), (0.5, 0.2, 0.1, 0.2), (0.9, 0.02, 0.02, 0.06)])
+def test_a_paired_interval_covers_the_true_difference_often_enough(chances):
+    random = np.random.default_rng(1)
+    tables = random.multinomial(100, chances, size=400)
+    true = chances[1] - chances[2]
+    found = [statistics.paired_difference(*pairs(*table))[0] for table in tables.tolist()]
+    assert np.mean([each.low <= true <= each.high for each in found]) >= 0.935
+
+
+def test_the_smallest_gap_agrees_with_exact_power():
+    # exact: .95 against .85 needs 190 rows a group for a power of .9
+    assert statistics.smallest_gap(190, 190, 0.95) == pytest.approx(0.10, abs=0.006)
+    assert statistics.smallest_gap(270, 270, 0.90) == pytest.approx(0.10, abs=0.006)
+    assert statistics.smallest_gap(400, 400, 0.80) == pytest.approx(0.10, abs=0.006)
+    assert math.isnan(statistics.smallest_gap(3, 3, 0.5))
+    assert math.isnan(statistics.smallest_gap(0, 10, 0.5))
+    assert statistics.smallest_gap(50, 50, 0.9) > statistics.smallest_gap(500, 500, 0.9)
+
+
+# ------------------------------------------------------------------------------------------ tests by drawing
+
+
+def every_deal(values, sizes):
+    """Slow twin: the p of the spread over every way of dealing the values out."""
+    observed, spreads = None, []
+    for order in itertools.permutations(range(len(values))):
+        dealt = np.split(np.array(values)[list(order)], np.cumsum(sizes)[:-1])
+        spreads.append(np.ptp([group.mean() for group in dealt]))
+        observed = spreads[0] if observed is None else observed
+    return float(np.mean(np.array(spreads) >= observed - 1e-12))
+
+
+@pytest.mark.parametrize(
+    "values", [[1, 1, 1, 0, 0, 1, 0], [0.9, 0.8, 0.4, 0.1, 0.3, 0.7, 0.2]], ids=["binary", "smooth"]
+)
+def test_the_permutation_test_agrees_with_every_possible_deal(values):
+    groups = np.array(["a", "a", "a", "b", "b", "c", "c"])
+    spread, p = statistics.permutation_test(np.array(values, float), groups, seed=0, draws=20_000)
+    means = [np.mean(np.array(values)[groups == name]) for name in "abc"]
+    assert spread == pytest.approx(np.ptp(means))
+    assert p == pytest.approx(every_deal(values, [3, 2, 2]), abs=0.012)
+
+
+def test_the_normal_limit_of_the_permutation_test_agrees_with_dealing():
+    random = np.random.default_rng(0)
+    values = random.beta(5, 2, 5_002)
+    groups = random.choice(["a", "b", "c"], 5_002, p=[0.9, 0.07, 0.03])
+    values[groups == "c"] -= 0.02
+    few, many = slice(0, 5_000), slice(0, 5_002)
+    dealt = statistics.permutation_test(values[few], groups[few], seed=0, draws=2000)[1]
+    limit = statistics.permutation_test(values[many], groups[many], seed=0, draws=2000)[1]
+    assert limit == pytest.approx(dealt, abs=0.05)
+
+
+def test_strata_take_away_what_they_explain():
+    # group b holds mostly the hard class; within a class both groups are alike
+    strata = np.repeat([0, 1, 0, 1], [180, 20, 20, 180])
+    groups = np.repeat(["a", "b"], 200)
+    right = np.concatenate([np.resize([1.0] * 19 + [0.0], 180), np.resize([1.0, 0.0], 20)] * 2)
+    right = np.where(strata == 1, np.resize([1.0, 0.0], 400), np.resize([1.0] * 19 + [0.0], 400))
+    assert statistics.permutation_test(right, groups, seed=0)[1] < 0.01
+    assert statistics.permutation_test(right, groups, seed=0, strata=strata)[1] > 0.3
+
+
+@pytest.mark.parametrize("groups", [2, 3, 5, 10])
+def test_the_permutation_test_raises_a_false_alarm_in_one_of_twenty(groups):
+    random = np.random.default_rng(groups)
+    codes = np.repeat(np.arange(groups), 40)
+    share = [0.95, 0.8][groups % 2]
+    alarms = [
+        statistics.permutation_test((random.random(len(codes)) < share).astype(float), codes, seed=table, draws=299)[1]
+        < 0.05
+        for table in range(500)
+    ]
+    assert np.mean(alarms) <= 0.065
+
+
+def test_the_permutation_test_finds_ten_points_at_two_hundred_a_group():
+    random = np.random.default_rng(0)
+    codes = np.repeat([0, 1], 200)
+    found = [
+        statistics.permutation_test((random.random(400) < np.where(codes, 0.85, 0.95)).astype(float), codes, seed=t)[1]
+        < 0.05
+        for t in range(300)
+    ]
+    assert np.mean(found) >= 0.87  # exact power .93
+
+
+def test_one_group_has_no_spread():
+    assert statistics.permutation_test(np.ones(5), np.array(["a"] * 5), seed=0) == (0, 1)
+    assert statistics.permutation_test(np.ones(0), np.array([], dtype=object), seed=0) == (0, 1)
+
+
+def test_holm_equals_statsmodels():
+    p = np.array([0.01, 0.04, 0.03, 0.005, 0.9, 0.03])
+    assert statistics.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert statistics.holm([]).tolist() == []
+
+
+def test_the_bootstrap_agrees_with_scipy_and_with_the_t_interval():
+    values = np.random.default_rng(0).exponential(1, 60)
+    ours = statistics.bootstrap(lambda rows: float(values[rows].mean()), 60, seed=0, draws=4000)
+    scipys = stats.bootstrap((values,), np.mean, n_resamples=4000, rng=np.random.default_rng(1)).confidence_interval
+    assert ours == pytest.approx(tuple(scipys), abs=0.03)
+    plain = statistics.bootstrap(lambda rows: float(values[rows].mean()), 60, seed=0, draws=4000, bca=False)
+    assert plain[0] < ours[0]  # a skewed sample: the corrected interval lies further right
+    assert plain == statistics.bootstrap(lambda rows: float(values[rows].mean()), 60, seed=0, draws=4000, bca=False)
+
+
+def test_the_bootstrap_draws_whole_units():
+    unit = np.repeat(np.arange(20), 10)
+    values = np.repeat(np.random.default_rng(0).normal(0, 1, 20), 10)
+    low, high = statistics.bootstrap(lambda rows: float(values[rows].mean()), 200, seed=0, unit=unit, draws=500)
+    expected = statistics.mean_interval(values, unit=unit)
+    assert (low, high) == pytest.approx(expected, abs=0.15)
+    assert np.isnan(statistics.bootstrap(lambda rows: 0.0, 200, seed=0, unit=np.zeros(200))).all()
+
+
+# ------------------------------------------------------------------------------------------------ over classes
+
+
+def answers(random, sizes, recalls):
+    target = np.repeat(np.arange(len(sizes)), sizes)
+    right = random.random(len(target)) < np.asarray(recalls)[target]
+    other = (target + random.integers(1, len(sizes), len(target))) % len(sizes)
+    return target, np.where(right, target, other)
+
+
+def test_balanced_accuracy_and_macro_f1_equal_scikit_learn():
+    random = np.random.default_rng(0)
+    target, answer = answers(random, [50, 20, 5, 100], [0.9, 0.7, 0.4, 0.95])
+    balanced = statistics.balanced_accuracy(target, (target == answer).astype(float))
+    assert balanced.value == pytest.approx(balanced_accuracy_score(target, answer))
+    assert statistics.macro_f1(target, answer).value == pytest.approx(f1_score(target, answer, average="macro"))
+    without = np.where(answer == 2, -1, answer)  # no answer at all
+    expected = f1_score(target, without, average="macro", labels=[0, 1, 2, 3], zero_division=0)
+    assert statistics.macro_f1(target, without).value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "recalls"),
+    [
+        ([36] * 10, [0.98] * 10),
+        ([36] * 10, np.linspace(0.7, 1, 10)),
+        ([180, 20], [0.95, 0.8]),
+        ([10] * 100, [0.8] * 100),
+    ],
+    ids=["even", "uneven recalls", "uneven sizes", "many small classes"],
+)
+def test_the_intervals_over_classes_cover_often_enough(sizes, recalls):
+    random = np.random.default_rng(0)
+    large = answers(random, [size * 200 for size in sizes], recalls)
+    truths = float(np.mean(recalls)), statistics.macro_f1(*large).value
+    covered = np.zeros(2)
+    for _ in range(300):
+        target, answer = answers(random, sizes, recalls)
+        balanced = statistics.balanced_accuracy(target, (target == answer).astype(float))
+        estimates = balanced, statistics.macro_f1(target, answer)
+        covered += [each.low <= truth <= each.high for each, truth in zip(estimates, truths, strict=True)]
+    assert (covered / 300 >= 0.92).all()
+
+
+def test_with_nothing_wrong_the_interval_over_classes_is_still_wide():
+    target = np.repeat([0, 1], [100, 10])
+    balanced = statistics.balanced_accuracy(target, np.ones(110))
+    assert balanced.value == 1
+    assert statistics.wilson(10, 10)[0] < balanced.low < statistics.wilson(110, 110)[0]
+    assert statistics.macro_f1(target, target).low == pytest.approx(balanced.low)
+
+
+# ------------------------------------------------------------------------------------------------- confidence
+
+
+def confident(random, n, over=0.0):
+    """Confidences, and answers that are right `over` less often than they say."""
+    confidence = np.clip(random.beta(8, 1.2, n), 0.05, 0.9999)
+    return confidence, (random.random(n) < confidence - over).astype(float)
+
+
+def test_reliability_puts_equal_confidences_in_one_bin_and_twenty_rows_in_each():
+    table = statistics.reliability(np.array([1.0] * 95 + [0.5] * 5), np.ones(100))
+    assert table.n.tolist() == [100]
+    confidence, right = confident(np.random.default_rng(0), 1000)
+    table = statistics.reliability(confidence, right, bins=10)
+    assert table.n.tolist() == [100] * 10
+    assert (np.diff(table.confidence) > 0).all()
+    assert table.n @ table.right == pytest.approx(right.sum())
+    assert len(statistics.reliability(confidence[:59], right[:59]).n) == 2
+
+
+def test_the_calibration_error_of_a_calibrated_network_is_near_zero_where_the_plain_one_is_not():
+    random = np.random.default_rng(0)
+    estimates, plain = [], []
+    for seed in range(200):
+        confidence, right = confident(random, 270)
+        table = statistics.reliability(confidence, right)
+        plain.append(table.n @ np.abs(table.right - table.confidence) / 270)
+        estimates.append(statistics.ece(confidence, right, seed=seed, draws=300))
+    assert np.mean(plain) > 0.045
+    assert np.median([each.value for each in estimates]) < 0.015
+    assert np.mean([each.low == 0 for each in estimates]) >= 0.95
+
+
+@pytest.mark.parametrize(("n", "over"), [(100, 0.1), (1000, 0.03), (1000, 0.1)])
+def test_the_calibration_error_is_median_unbiased_and_its_interval_covers(n, over):
+    random = np.random.default_rng(1)
+    estimates = [statistics.ece(*confident(random, n, over), seed=seed, draws=300) for seed in range(150)]
+    assert np.median([each.value for each in estimates]) == pytest.approx(over, abs=0.012)
+    assert np.mean([each.low <= over <= each.high for each in estimates]) >= 0.93
+
+
+def test_the_calibration_error_is_not_sure_of_itself_when_all_is_right():
+    estimate = statistics.ece(np.ones(40), np.ones(40))
+    assert (estimate.value, estimate.low) == (0, 0)
+    assert estimate.high == pytest.approx(1 - statistics.wilson(40, 40)[0])
+    assert math.isnan(statistics.ece(np.ones(1), np.ones(1)).value)
+
+
+@pytest.mark.parametrize("n", [60, 400])
+def test_the_consistency_test_raises_a_false_alarm_in_one_of_twenty(n):
+    random = np.random.default_rng(n)
+    p = [statistics.consistency_test(*confident(random, n), seed=table, draws=199) for table in range(500)]
+    assert np.mean(np.array(p) < 0.05) <= 0.065
+    assert np.mean(np.array(p) < 0.5) == pytest.approx(0.5, abs=0.08)
+
+
+def test_the_consistency_test_finds_a_network_that_is_ten_points_too_sure():
+    random = np.random.default_rng(0)
+    p = [statistics.consistency_test(*confident(random, 400, 0.1), seed=table, draws=199) for table in range(50)]
+    assert np.mean(np.array(p) < 0.05) >= 0.95
+    assert statistics.consistency_test(np.zeros(0), np.zeros(0), seed=0) == 1
+
+
+def test_the_temperature_undoes_the_one_that_was_put_in():
+    random = np.random.default_rng(0)
+    logits = random.normal(0, 2, (4000, 5))
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    target = (chances.cumsum(1) > random.random((4000, 1))).argmax(1)
+    sharp = 2.5 * logits - 3.0  # what a network that is too sure would say; a constant does not matter
+    assert statistics.temperature(sharp, target) == pytest.approx(2.5, rel=0.06)
+    assert statistics.temperature(sharp.astype(np.float16), np.where(np.arange(4000) % 2, target, -1)) == pytest.approx(
+        2.5, rel=0.09
+    )
+
+    def loss(t):  # slow twin
+        rows = sharp / t
+        return np.mean(np.log(np.exp(rows).sum(1)) - rows[np.arange(4000), target])
+
+    twin = optimize.minimize_scalar(loss, bounds=(0.5, 5), method="bounded").x
+    assert statistics.temperature(sharp, target) == pytest.approx(twin, abs=1e-3)
+    assert statistics.tempered(sharp, 2.5) == pytest.approx(chances.max(1), abs=1e-5)
+
+
+def test_there_is_no_best_temperature_when_all_is_right():
+    logits = np.eye(3)[np.arange(30) % 3]
+    assert math.isnan(statistics.temperature(logits, np.arange(30) % 3))
+    assert math.isnan(statistics.temperature(logits, np.full(30, -1)))
+
+
+def test_auroc_equals_scikit_learn_and_counts_ties_half():
+    random = np.random.default_rng(0)
+    score, positive = random.integers(0, 8, 200).astype(float), random.random(200) < 0.3
+    assert statistics.auroc(score, positive) == pytest.approx(roc_auc_score(positive, score))
+    assert statistics.auroc(np.ones(4), np.array([True, False, True, False])) == 0.5
+    assert math.isnan(statistics.auroc(np.ones(4), np.ones(4)))
+
+
+# -------------------------------------------------------------------------------------- said in a sentence
+
+
+def test_numbers_read_well_at_their_ends():
+    assert [statistics.percent(share) for share in (0, 1, 0.5, 0.9996, 0.00004, 0.123)] == [
+        "0 %",
+        "100 %",
+        "50.0 %",
+        "99.96 %",
+        "0.004 %",
+        "12.3 %",
+    ]
+    assert str(Estimate(0.942, 0.926, 1.0, 0.95, 500)) == "94.2 % (95 % interval 92.6 to 100 %)"
+    assert Estimate(0.021, -0.0004, 0.046, 0.9, 500).in_points == "2.1 points (90 % interval 0.0 to 4.6)"
+    assert [statistics.p_value(p) for p in (0.0002, 0.0123, 0.5)] == ["p < 0.001", "p = 0.012", "p = 0.50"]
+    assert [statistics.counted(n, "class") for n in (0, 1, 1234)] == ["0 classes", "1 class", "1,234 classes"]
+    assert statistics.listed([]) == ""
+    assert statistics.listed(["a"]) == "a"
+    assert statistics.listed(["a", "b", "c"]) == "a, b and c"
+    assert statistics.listed(list("abcdefg"), 2) == "a, b and 5 more"
+
+
+def test_a_users_words_stay_on_one_line_and_short():
+    assert statistics.quoted("a\nb") == "'a b'"
+    assert statistics.quoted(None) == "nothing"
+    long = statistics.quoted("x" * 150 + "end")
+    assert len(long) <= 62
+    assert long.endswith("end'")
