@@ -1,0 +1,399 @@
+"""Where each mark of a chart goes: evidence as plain JSON becomes places, labels and words, which a template draws.
+
+Places along an axis are fractions of its length, so that what is drawn scales with the page and its text does not. Only
+curves are drawn on a canvas of their own, in its pixels. What is too long for a page is cut down, and a note says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seewhy.exports import _axes, _words
+from seewhy.exports._axes import Axis, Tick
+
+#: How much of a chart a page shows; the whole of it stands in findings.json.
+BAR_ROWS, TABLE_ROWS, TABLE_COLUMNS, MATRIX_SIDE, CURVE_POINTS, PICTURES = 40, 60, 12, 24, 200, 24
+
+
+@dataclass(frozen=True)
+class Bar:
+    name: str
+    value: str
+    detail: str
+    place: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Rows on a common axis: bars from zero for counts, otherwise dots with their intervals."""
+
+    title: str
+    unit: str
+    sign: str  # what the last tick of the axis ends with
+    rows: tuple[Bar, ...]
+    axis: Axis
+    zero: float | None
+    reference: Tick | None
+    note: str
+    kind: str = "bars"
+
+
+def bars(evidence: Mapping[str, Any]) -> Bars:
+    """Bars or dots; of many rows the lowest and the highest."""
+    unit, rows, reference = evidence.get("unit") or "", evidence["rows"], evidence.get("reference")
+    shown, note = _extremes(rows, BAR_ROWS)
+    fields = [row.get(name) for row in shown for name in ("value", "low", "high")]
+    numbers = [float(value) for value in fields if value is not None]
+    if reference and reference.get("value") is not None:
+        numbers.append(float(reference["value"]))
+    with_bounds = any(row.get("low") is not None for row in shown)
+    from_zero = not with_bounds and not _words.is_share(unit)
+    if from_zero or not numbers:
+        numbers.append(0.0)
+    if _words.is_share(unit) and min(numbers) >= 0 and max(numbers) <= 1:
+        numbers += [0.0] if min(numbers) < 0.5 else []
+        numbers += [1.0] if max(numbers) > 0.5 else []
+    scale = _axes.axis(min(numbers), max(numbers), unit)
+    drawn = tuple(
+        Bar(
+            name=str(row["name"]),
+            value=_words.quantity(row.get("value"), "" if _is_plain(unit) else unit),
+            detail=_detail(row, unit),
+            place=scale.place(row.get("value")),
+            low=scale.place(row.get("low")),
+            high=scale.place(row.get("high")),
+        )
+        for row in shown
+    )
+    line = None
+    if reference and reference.get("value") is not None:
+        line = Tick(
+            scale.place(reference["value"]) or 0.0, f"{reference['name']} {_words.quantity(reference['value'], unit)}"
+        )
+    zero = scale.place(0.0) if from_zero else None
+    sign = " %" if _words.is_share(unit) else ""
+    return Bars(evidence.get("title") or "", unit, sign, drawn, scale, zero, line, note)
+
+
+def _is_plain(unit: str) -> bool:
+    return not (_words.is_share(unit) or _words.is_difference(unit))
+
+
+def _detail(row: Mapping[str, Any], unit: str) -> str:
+    """The interval and the number of examples of a row, as far as it has them."""
+    bounds = _words.bounds(row.get("low"), row.get("high"), unit).removesuffix(" points")
+    count = "" if row.get("n") is None else f"n\u00a0{_words.number(row['n'])}"
+    return ", ".join(part for part in (bounds, count) if part)
+
+
+def _extremes(rows: Sequence[Mapping[str, Any]], most: int) -> tuple[list[Mapping[str, Any]], str]:
+    """All rows if they are few; otherwise the lowest and the highest, in their order, and a note."""
+    if len(rows) <= most:
+        return list(rows), ""
+    known = [place for place, row in enumerate(rows) if row.get("value") is not None]
+    ranked = sorted(known, key=lambda place: rows[place]["value"])
+    half = most // 2
+    kept = sorted({*ranked[:half], *ranked[-half:]})
+    return [rows[place] for place in kept], f"The {half} lowest and the {half} highest of {len(rows):,} are shown."
+
+
+@dataclass(frozen=True)
+class Cell:
+    text: str
+    level: int  # 0 (none) to 5 (all of the row)
+    same: bool  # row and column are the same class
+
+
+@dataclass(frozen=True)
+class Matrix:
+    title: str
+    row_label: str
+    column_label: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    note: str
+    kind: str = "matrix"
+
+
+def matrix(evidence: Mapping[str, Any]) -> Matrix:
+    """Counts shaded by their share of the row; of many classes those that are most mistaken for one another."""
+    names, columns, counts = list(evidence["rows"]), list(evidence["columns"]), evidence["counts"]
+    across, down, note = list(range(len(columns))), list(range(len(names))), ""
+    if max(len(names), len(columns)) > MATRIX_SIDE:
+        across, down = _most_mistaken(names, columns, counts)
+        shown = f"{len(down)} of {len(names):,} rows, {len(across)} of {len(columns):,} columns"
+        note = f"The classes with most mistakes: {shown}."
+    rows = []
+    for row in down:
+        total = sum(count or 0 for count in counts[row]) or 1
+        cells = tuple(_cell(counts[row][column], total, same=names[row] == columns[column]) for column in across)
+        rows.append((str(names[row]), cells))
+    return Matrix(
+        evidence.get("title") or "",
+        evidence.get("row_label") or "row",
+        evidence.get("column_label") or "column",
+        tuple(str(columns[column]) for column in across),
+        tuple(rows),
+        note,
+    )
+
+
+def _cell(count: float | None, total: float, *, same: bool) -> Cell:
+    share = (count or 0) / total
+    level = 0 if share <= 0 else min(5, 1 + math.floor(5 * math.sqrt(min(share, 1.0)) * 0.999))
+    return Cell(_words.number(count) if count or same else "\u00b7", level, same)
+
+
+def _most_mistaken(names: list, columns: list, counts: Sequence[Sequence[float]]) -> tuple[list[int], list[int]]:
+    """Columns and rows by how many counts off the diagonal they hold; a class keeps both its row and its column."""
+    wrong: dict[Any, float] = {}
+    for row, name in enumerate(names):
+        for column, other in enumerate(columns):
+            if name != other and counts[row][column]:
+                for key in (name, other):
+                    wrong[key] = wrong.get(key, 0) + counts[row][column]
+    worst = set(sorted(wrong, key=lambda name: -wrong[name])[:MATRIX_SIDE]) or {
+        *names[:MATRIX_SIDE],
+        *columns[:MATRIX_SIDE],
+    }
+
+    def kept(labels: list) -> list[int]:
+        return [place for place, label in enumerate(labels) if label in worst][:MATRIX_SIDE]
+
+    return kept(columns), kept(names)
+
+
+@dataclass(frozen=True)
+class Series:
+    name: str
+    path: str
+    band: str
+    points: tuple[tuple[float, float], ...]  # empty where there are so many that the line says it all
+    style: int
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Lines on a canvas of `width` x `height` pixels, of which left, top, right, bottom bound the plot."""
+
+    title: str
+    x_label: str
+    y_label: str
+    width: int
+    height: int
+    frame: tuple[int, int, int, int]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    diagonal: tuple[float, float, float, float] | None
+    series: tuple[Series, ...]
+    said: str
+    data: Table
+    kind: str = "curve"
+
+
+def curve(evidence: Mapping[str, Any]) -> Curve:
+    """Lines, with bands where they have bounds; a square with its diagonal where x and y are alike."""
+    lines, square = evidence["series"], bool(evidence.get("diagonal"))
+    width, height = (340, 332) if square else (440, 260)
+    left, top, right, bottom = frame = (46, 22, width - 14, height - 40)
+    xs = _finite(value for line in lines for value in line["x"])
+    ys = _finite(value for line in lines for name in ("y", "low", "high") for value in line.get(name) or ())
+    if square:
+        xs = ys = xs + ys + [0.0, 1.0]
+    across, up = (
+        _axes.axis(min(xs, default=0.0), max(xs, default=1.0)),
+        _axes.axis(min(ys, default=0.0), max(ys, default=1.0)),
+    )
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        place_x, place_y = across.place(x) or 0.0, up.place(y) or 0.0
+        return round(left + place_x * (right - left), 1), round(bottom - place_y * (bottom - top), 1)
+
+    return Curve(
+        title=evidence.get("title") or "",
+        x_label=evidence.get("x_label") or "",
+        y_label=evidence.get("y_label") or "",
+        width=width,
+        height=height,
+        frame=frame,
+        x_ticks=tuple(Tick(round(left + tick.place * (right - left), 1), tick.label) for tick in across.ticks),
+        y_ticks=tuple(Tick(round(bottom - tick.place * (bottom - top), 1), tick.label) for tick in up.ticks),
+        diagonal=(*at(across.low, across.low), *at(across.high, across.high)) if square else None,
+        series=tuple(_series(line, place, at) for place, line in enumerate(lines)),
+        said=" ".join(_said(line) for line in lines),
+        data=_curve_data(evidence),
+    )
+
+
+def _finite(values: Any) -> list[float]:
+    return [float(value) for value in values if value is not None and math.isfinite(value)]
+
+
+def _series(line: Mapping[str, Any], place: int, at: Any) -> Series:
+    every = range(0, len(line["x"]), max(1, math.ceil(len(line["x"]) / CURVE_POINTS)))
+    known = [row for row in every if line["x"][row] is not None and line["y"][row] is not None]
+    points = [at(line["x"][row], line["y"][row]) for row in known]
+    path = "M" + "L".join(f"{x:g} {y:g}" for x, y in points) if points else ""
+    band = ""
+    if line.get("low") and line.get("high"):
+        bounded = [row for row in known if line["low"][row] is not None and line["high"][row] is not None]
+        upper = [at(line["x"][row], line["high"][row]) for row in bounded]
+        lower = [at(line["x"][row], line["low"][row]) for row in reversed(bounded)]
+        band = "M" + "L".join(f"{x:g} {y:g}" for x, y in upper + lower) + "Z" if bounded else ""
+    return Series(str(line["name"]), path, band, tuple(points) if len(points) <= 25 else (), place % 4)
+
+
+def _said(line: Mapping[str, Any]) -> str:
+    """A line in words, for whoever cannot see it."""
+    known = [(x, y) for x, y in zip(line["x"], line["y"], strict=False) if x is not None and y is not None]
+    if not known:
+        return f"{line['name']}: no values."
+    (first_x, first_y), (last_x, last_y) = known[0], known[-1]
+    lowest, highest = min(y for _, y in known), max(y for _, y in known)
+    return (
+        f"{line['name']}: {_words.number(first_y)} at {_words.number(first_x)}, "
+        f"{_words.number(last_y)} at {_words.number(last_x)}; "
+        f"lowest {_words.number(lowest)}, highest {_words.number(highest)}."
+    )
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text cells; `numeric` says which columns hold numbers and are set flush right."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+    note: str
+    kind: str = "table"
+
+
+def table(evidence: Mapping[str, Any]) -> Table:
+    """The first rows and columns of a table."""
+    columns, rows = evidence["columns"][:TABLE_COLUMNS], evidence["rows"]
+    shown = [row[:TABLE_COLUMNS] for row in rows[:TABLE_ROWS]]
+    left_out = [
+        f"the first {most} of {length:,} {what} are shown"
+        for most, length, what in (
+            (TABLE_ROWS, len(rows), "rows"),
+            (TABLE_COLUMNS, len(evidence["columns"]), "columns"),
+        )
+        if length > most
+    ]
+    numeric = tuple(
+        any(_is_number(row[place]) for row in shown)
+        and all(row[place] is None or _is_number(row[place]) for row in shown)
+        for place in range(len(columns))
+    )
+    note = "; ".join(left_out)
+    return Table(
+        evidence.get("title") or "",
+        tuple(map(str, columns)),
+        tuple(tuple(_entry(entry, column) for entry, column in zip(row, columns, strict=True)) for row in shown),
+        numeric,
+        f"{note[:1].upper()}{note[1:]}." if note else "",
+    )
+
+
+def _entry(value: Any, column: str) -> str:
+    """A cell as text; a column that is named a share holds per cent."""
+    if _is_number(value) and _words.is_share(str(column)) and 0 <= value <= 1:
+        return _words.quantity(value, "share")
+    return _words.plain(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _curve_data(evidence: Mapping[str, Any]) -> Table:
+    """The numbers of a curve, line after line."""
+    bounded = any(line.get("low") for line in evidence["series"])
+    rows = []
+    for line in evidence["series"]:
+        for row in range(0, len(line["x"]), max(1, math.ceil(len(line["x"]) / 40))):
+            bounds = [(line.get(name) or {}) for name in ("low", "high")] if bounded else []
+            rows.append(
+                [line["name"], line["x"][row], line["y"][row], *(bound[row] if bound else None for bound in bounds)]
+            )
+    columns = [
+        "line",
+        evidence.get("x_label") or "x",
+        evidence.get("y_label") or "y",
+        *(["low", "high"] if bounded else []),
+    ]
+    return table({"columns": columns, "rows": rows})
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples by id with a caption each; pictures are looked up by id."""
+
+    title: str
+    items: tuple[tuple[str, str], ...]
+    note: str
+    kind: str = "examples"
+
+
+def examples(evidence: Mapping[str, Any]) -> Examples:
+    """The first examples; the others are named in findings.json."""
+    items = evidence["items"]
+    shown = tuple((str(item["id"]), str(item.get("caption") or "")) for item in items[:PICTURES])
+    note = f"The first {PICTURES} of {len(items):,} are shown." if len(items) > PICTURES else ""
+    return Examples(evidence.get("title") or "", shown, note)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Which examples, looked at by which methods; the heat is looked up by id and method."""
+
+    title: str
+    ids: tuple[str, ...]
+    methods: tuple[str, ...]
+    note: str
+    kind: str = "explanations"
+
+
+def explained(evidence: Mapping[str, Any]) -> Explained:
+    """The first examples by all their methods."""
+    ids, methods = [str(id) for id in evidence["ids"]], [str(method) for method in evidence["methods"]]
+    note = f"The first {PICTURES} of {len(ids):,} are shown." if len(ids) > PICTURES else ""
+    return Explained(evidence.get("title") or "", tuple(ids[:PICTURES]), tuple(methods), note)
+
+
+@dataclass(frozen=True)
+class Undrawn:
+    """Evidence that no chart could be made of, with the reason."""
+
+    title: str
+    why: str
+    kind: str = field(default="undrawn")
+
+
+KINDS = {
+    "bars": bars,
+    "matrix": matrix,
+    "curve": curve,
+    "table": table,
+    "examples": examples,
+    "explanations": explained,
+}
+
+
+def draw(evidence: Mapping[str, Any]) -> Any:
+    """What to draw for an entry of a finding's evidence; Undrawn, and why, where it is not as documented."""
+    kind, title = evidence.get("kind"), str(evidence.get("title") or "")
+    if kind not in KINDS:
+        return Undrawn(title, f"this report knows no evidence of the kind {kind!r}")
+    try:
+        return KINDS[kind](evidence)
+    except KeyError as error:
+        return Undrawn(title, f"its {kind} have no {error}")
+    except (TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+        return Undrawn(title, f"its {kind} are not as documented: {error}")

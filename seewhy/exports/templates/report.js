@@ -1,0 +1,22 @@
+for (const button of document.querySelectorAll("button[data-copies]")) {
+  const source = document.getElementById(button.dataset.copies);
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    getSelection().selectAllChildren(source);
+    navigator.clipboard?.writeText(source.textContent).then(() => { button.textContent = "Copied"; }, () => {});
+  });
+}
+const reach = () => {
+  for (const box of document.querySelectorAll(".scrolls")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0; else box.removeAttribute("tabindex");
+  }
+};
+reach();
+addEventListener("resize", reach);
+addEventListener("toggle", reach, true);
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open]):not(.data)")];
+  for (const details of opened) details.open = true;
+});
+addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
