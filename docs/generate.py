@@ -1,0 +1,83 @@
+"""Writes the pages that are made from the code; with --check, fails if one of them is stale."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from seewhy import shelf
+from seewhy.settings import help_of, kinds
+
+DOCS = Path(__file__).parent
+HEAD = "<!-- Made by docs/generate.py from the code; edit the code instead. -->\n\n"
+COMMANDS = ("audit", "train", "predict", "explain", "networks", "scan", "report", "cache")
+
+
+def shelves() -> str:
+    """Each shelf's members with their questions and settings."""
+    page = [HEAD + "# What stands on the shelves\n"]
+    for name in shelf.VERBS:
+        page.append(f"## {name}\n\n| name | the question it answers | settings |\n| --- | --- | --- |")
+        for member in shelf.members(name).values():
+            settings = ", ".join(f"`{setting.name}` ({setting.type})" for setting in member.settings) or "none"
+            page.append(f"| `{member.name}` | {_cell(member.question)} | {_cell(settings)} |")
+        page.append("")
+    return "\n".join(page)
+
+
+def settings() -> str:
+    """All settings of a run."""
+    rows = []
+    for name, (kind, choices) in kinds().items():
+        type_name = "list" if kind is tuple else kind.__name__
+        rows.append(f"| `{name}` | {_cell(' or '.join(choices) or type_name)} | {_cell(help_of(name))} |")
+    return (
+        HEAD
+        + "# Settings\n\nEach is a flag of the command line (`--label-smoothing`), a name in the TOML file given with\n"
+        + "`--config` (`label_smoothing`), and a keyword argument of `seewhy.train` and `seewhy.audit`. A run keeps\n"
+        + "those it ran with in `settings.json`.\n\n| name | kind | what it is for |\n| --- | --- | --- |\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def command_line() -> str:
+    """What `seewhy COMMAND --help` prints."""
+    page = [HEAD + "# The command line\n", "```", _help(), "```"]
+    for command in COMMANDS:
+        page += [f"\n## seewhy {command}\n", "```", _help(command), "```"]
+    return "\n".join(page) + "\n"
+
+
+def _help(*command: str) -> str:
+    plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    code = "import sys; sys.argv[0] = 'seewhy'; from seewhy.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command, "--help"], capture_output=True, text=True, env=plain, check=True
+    )
+    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+PAGES = {"shelves.md": shelves, "settings.md": settings, "command_line.md": command_line}
+
+
+def main() -> int:
+    """0 if all pages are written, or fresh; 1 if --check found a stale one."""
+    stale = []
+    for name, make in PAGES.items():
+        path, text = DOCS / name, make()
+        if "--check" in sys.argv:
+            stale += [name] if not path.exists() or path.read_text(encoding="utf-8") != text else []
+        else:
+            path.write_text(text, encoding="utf-8")
+    if stale:
+        print(f"stale: {', '.join(stale)}; run `make docs`")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""The whole job: from images to a report. Asks every audit what it needs, has each table made once, hands it over.
+
+A table that cannot be had becomes a Finding that says so, never a silent gap; an audit that fails takes no other along.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from seewhy import fitting, imaging, predicting, shelf
+from seewhy.cache import Cache
+from seewhy.exports import html, json
+from seewhy.model import Model
+from seewhy.planner import Planner, Unavailable
+from seewhy.run import Run
+from seewhy.settings import Settings
+from seewhy.types import Explanation, Finding, Need, Pillar, Progress, Report, Tables
+
+#: The longer side of a thumbnail in pixels, and of one that is explained; and how many there may be.
+SMALL, LARGE, MOST_IMAGES = 96, 224, 400
+
+
+def audit(
+    settings: Settings,
+    *,
+    out: str | Path | None = None,
+    cache: Cache | None = None,
+    command: str = "",
+    data: Any = None,
+    model: Model | None = None,
+) -> Generator[Progress, None, tuple[Report, Run]]:
+    """The whole job: open, scan, train unless a model is given, make the tables, ask every audit, write the report.
+
+    `data` and `model` are for whoever has them in memory; otherwise the settings name them.
+    """
+    cache = cache or Cache()
+    began = time.monotonic()
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    if data is None and predicting.is_table(settings.data):
+        run = Run.start(settings, out=out)
+        planner = Planner(settings, cache, {Need("baseline"): predicting.from_table(settings.data)})
+        with run.locked():
+            report = yield from _report(planner, run, began, command)
+        return report, run
+    if model is None and settings.model is not None:
+        model = Model.resolve(settings.model)
+    material = yield from fitting.open_material(settings, cache, data=data, model=model)
+    run = Run.start(settings, out=out)
+    with run.locked():
+        model = model or (yield from fitting.fit(material, settings, run))
+        planner = Planner(settings, cache, {}, material, model, run.logged())
+        report = yield from _report(planner, run, began, command)
+    return report, run
+
+
+def _report(planner: Planner, run: Run, began: float, command: str) -> Generator[Progress, None, Report]:
+    """Ask all audits and write what they found into the run's folder, the findings last."""
+    findings = yield from _findings(planner)
+    facts = _facts(planner, began, command, findings)
+    images: dict[str, np.ndarray] = {}
+    explanations: tuple[Explanation, ...] = ()
+    if planner.settings.images:
+        images = _thumbnails(planner, findings)
+        with_pictures = [need for need in planner.given if need.table == "explanations"]
+        explanations = next((planner.given[need] for need in with_pictures), ())
+    report = Report(facts, tuple(findings), explanations, images, html.framed)
+    run.save_pictures(images)
+    Cache(run.folder / "shown").put("explanations", explanations)
+    html.write(report, run.folder / "report.html")
+    json.write(report, run.folder / "findings.json")
+    yield Progress("report", 1, 1, note=str(run.folder / "report.html"))
+    return report
+
+
+def _findings(planner: Planner) -> Generator[Progress, None, list[Finding]]:
+    """What each audit says. One that cannot run, or fails, says so in a Finding of its own."""
+    names = planner.settings.audits or tuple(shelf.members("audits"))
+    asked = [(name, shelf.load("audits", name), _settings_of(name, planner.settings)) for name in names]
+    needs = list(dict.fromkeys(need for _, module, chosen in asked for need in _needs(module, chosen)))
+    absent: dict[Need, str] = {}
+    made: dict[Need, Any] = {}
+    for number, need in enumerate(needs):
+        yield Progress("tables", number, len(needs), note=str(need))
+        try:
+            made[need] = yield from planner.make(need)
+        except Unavailable as error:
+            absent[need] = str(error)
+    planner.given = {**planner.given, **made}
+    baseline = made.get(Need("baseline"))
+    tables = Tables(made, baseline.classes if baseline is not None else (), "test", planner.settings.seed, absent)
+    findings: list[Finding] = []
+    for number, (name, module, chosen) in enumerate(asked):
+        yield Progress("audit", number + 1, len(asked), note=shelf.members("audits")[name].question)
+        findings += _asked(name, module, chosen, tables)
+    return findings
+
+
+def _asked(name: str, module: ModuleType, chosen: Mapping[str, Any], tables: Tables) -> list[Finding]:
+    """The findings of one audit."""
+    optional: frozenset[str] = getattr(module, "optional", frozenset())
+    for need in _needs(module, chosen):
+        if need in tables.absent and need.table not in optional:
+            return [_not_run(name, module, f"{tables.absent[need]} (it needs {need})")]
+    try:
+        found = module.check(tables, **chosen)
+        return [found] if isinstance(found, Finding) else list(found)
+    except Exception as error:  # noqa: BLE001 one audit that fails must not take the others' findings along
+        return [_not_run(name, module, f"it failed with {type(error).__name__}: {error}")]
+
+
+def _not_run(name: str, module: ModuleType, why: str) -> Finding:
+    question = (module.__doc__ or name).partition("\n")[0]
+    pillar: Pillar = getattr(module, "pillar", "data")
+    return Finding(f"{name}:not_run", name, pillar, f"Not run: {question} {why[:1].upper()}{why[1:]}.")
+
+
+def _needs(module: ModuleType, chosen: Mapping[str, Any]) -> tuple[Need, ...]:
+    """What an audit asks for; its `needs` takes those of the settings that matter to it."""
+    takes = inspect.signature(module.needs).parameters
+    asked = module.needs(**{name: value for name, value in chosen.items() if name in takes})
+    return (asked,) if isinstance(asked, Need) else tuple(asked)
+
+
+def _settings_of(name: str, settings: Settings) -> dict[str, Any]:
+    """The settings that the user's words give an audit: `--groups` is the `tags` of the audit `groups`."""
+    return {"tags": settings.groups} if name == "groups" and settings.groups else {}
+
+
+def _thumbnails(planner: Planner, findings: Iterable[Finding]) -> dict[str, np.ndarray]:
+    """Small pictures of the examples that findings name; of those that are explained, as the network saw them."""
+    if planner.material is None or planner.model is None:
+        return {}
+    dataset = planner.material.dataset
+    places = {id: place for place, id in enumerate(dataset.ids)}
+    entries = [entry for finding in findings for entry in finding.evidence]
+    explained = {id for entry in entries for id in entry.get("ids", ())}
+    named = dict.fromkeys(item["id"] for entry in entries for item in entry.get("items", ()))
+    found = {}
+    for id in [*explained, *named][:MOST_IMAGES]:
+        if id in places:
+            pixels = dataset.pixels(places[id])
+            seen = imaging.fit_pixels(pixels, planner.model.preprocessing) if id in explained else pixels
+            found[id] = imaging.thumbnail(seen, LARGE if id in explained else SMALL)
+    return found
+
+
+def _facts(planner: Planner, began: float, command: str, findings: Iterable[Finding]) -> dict[str, Any]:
+    """What the report says of the run itself."""
+    facts: dict[str, Any] = {
+        "name": planner.settings.data,
+        "command": command,
+        "seed": planner.settings.seed,
+        "settings": planner.settings.as_dict(),
+        "versions": fitting.versions(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - began, 1),
+        "threads": torch.get_num_threads(),
+        "peak_memory_mb": _peak_memory(),
+        "not_run": [finding.audit for finding in findings if finding.id.endswith(":not_run")],
+    }
+    if planner.material is not None and planner.model is not None:
+        model, dataset = planner.model, planner.material.dataset
+        facts |= {
+            "classes": list(dataset.classes),
+            "counts": {name: dataset.splits.count(name) for name in ("train", "val", "test")},
+            "network": model.name,
+            "network_reason": model.provenance.get("network_reason", ""),
+            "training": model.provenance.get("training", {}),
+            "weights_sha256": model.digest,
+            "data_sha256": planner.material.digest,
+            "device": str(fitting.chosen_device(planner.settings.device)),
+        }
+    return facts
+
+
+def _peak_memory() -> float | None:
+    """The process's largest resident size in MB, where the system tells it."""
+    if sys.platform == "win32":
+        return None
+    import resource  # there is none on Windows
+
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(size / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
+def report_of(folder: str | Path) -> Report:
+    """The report of a finished run, read back. Raises ValueError where there is none."""
+    run = Run(folder)
+    if not run.finished:
+        raise ValueError(f"{folder} holds no finished run; `seewhy audit` makes one")
+    report = json.read(run.folder / "findings.json")
+    explanations = Cache(run.folder / "shown").get("explanations") or ()
+    return replace(report, images=run.pictures(), explanations=explanations, render=html.framed)

@@ -1,0 +1,328 @@
+"""From images to a trained model: open, scan, split, choose a network, train, save; resumable at every step."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import platform
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seewhy import augmenting, networks, scanning, shelf, splitting, training
+from seewhy import data as sources
+from seewhy.cache import Cache
+from seewhy.files import fingerprint
+from seewhy.loading import Loader
+from seewhy.model import Model
+from seewhy.run import Run
+from seewhy.settings import Settings
+from seewhy.types import Dataset, Preprocessing, Progress, Scan
+
+#: A training is saved whenever this many seconds have gone by since the last time: what a kill can cost.
+SAVE_EVERY = 20.0
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """A data set that was looked at before anything is learnt from it. `digest` names its content and its split."""
+
+    dataset: Dataset
+    scan: Scan
+    digest: str
+
+
+def open_material(
+    settings: Settings, cache: Cache, *, data: Any = None, model: Model | None = None
+) -> Generator[Progress, None, Material]:
+    """Open, scan (or remember the scan), drop what cannot be used, split. `data` is for images that are in memory.
+
+    For a given model, rows that it was trained on stay in their split and all others are for testing.
+    """
+    yield Progress("open", 0, 1, note=settings.data)
+    dataset = _opened(settings.data if data is None else data, settings)
+    if settings.test is not None:
+        dataset = sources.joined(dataset, _opened(settings.test, settings))
+    scan = yield from remembered_scan(dataset, cache, settings.threads)
+    dataset = scanning.usable(dataset, scan)
+    if not len(dataset):
+        raise ValueError(f"{settings.data} holds no image that can be used: {_why_none(scan)}")
+    dataset = _split(dataset, scan, settings, model)
+    hashes = dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
+    rows = zip(dataset.ids, dataset.targets, dataset.splits, strict=True)
+    tags = {name: [str(value) for value in column] for name, column in dataset.tags.items()}
+    digest = fingerprint([[(id, hashes[id], target, split) for id, target, split in rows], tags])
+    return Material(dataset, scan, digest)
+
+
+def _opened(location: Any, settings: Settings) -> Dataset:
+    return sources.open(location, label=settings.label, allow_outside=settings.allow_outside)
+
+
+def _split(dataset: Dataset, scan: Scan, settings: Settings, model: Model | None) -> Dataset:
+    """Split for training, or as it was split when the given model was trained."""
+    if model is None:
+        return splitting.split(dataset, scan, seed=settings.seed, how=settings.split, by=settings.split_by)
+    seen = Run.holding(settings.model).seen() if settings.model is not None else {}
+    if seen:
+        hashes = dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
+        return replace(dataset, splits=tuple(seen.get(hashes[id], "test") for id in dataset.ids))
+    if "test" in dataset.splits:
+        return replace(dataset, splits=tuple(split or "train" for split in dataset.splits))
+    return replace(dataset, splits=("test",) * len(dataset))
+
+
+def remembered_scan(dataset: Dataset, cache: Cache, threads: int | None) -> Generator[Progress, None, Scan]:
+    """The scan of exactly these bytes, made now or remembered."""
+    digest = hashlib.sha256(
+        repr((dataset.ids, dataset.targets, dataset.splits, dataset.problems)).encode("utf-8", "surrogateescape")
+    )
+    for index in range(len(dataset)):
+        try:
+            digest.update(dataset.content(index))
+        except (OSError, ValueError) as error:  # the scan itself will say which file and why
+            digest.update(str(error).encode("utf-8", "surrogateescape"))
+        if index % 1000 == 0:
+            yield Progress("read", index, len(dataset))
+    key = f"scan-{fingerprint([digest.hexdigest(), code_version()])}"
+    found = cache.get(key)
+    if found is None:
+        found = yield from scanning.scan(dataset, threads=threads)
+        cache.put(key, found)
+    return found
+
+
+def scanned(settings: Settings, cache: Cache | None = None) -> Generator[Progress, None, dict[str, Any]]:
+    """What `seewhy scan` tells: counts, classes, problems, look-alikes, as plain values."""
+    dataset = _opened(settings.data, settings)
+    scan = yield from remembered_scan(dataset, cache or Cache(), settings.threads)
+    return {
+        "data": dataset.name,
+        "images": len(dataset),
+        "usable": len(scanning.usable(dataset, scan)),
+        "classes": list(dataset.classes),
+        "tags": list(dataset.tags),
+        "problems": [dataclasses.asdict(problem) for problem in scan.problems],
+        "same": [list(group) for group in scan.same],
+        "near": [list(group) for group in scan.near],
+    }
+
+
+def train(
+    settings: Settings, *, out: str | Path | None = None, data: Any = None, cache: Cache | None = None
+) -> Generator[Progress, None, tuple[Model, Run]]:
+    """Train on images and save the model in a run's folder."""
+    material = yield from open_material(settings, cache or Cache(), data=data)
+    run = Run.start(settings, out=out)
+    with run.locked():
+        model = yield from fit(material, settings, run)
+    return model, run
+
+
+def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress, None, Model]:
+    """Train a network on the training split, or go on where a killed run stopped; returns the saved model."""
+    if (run.model_folder / "model.json").is_file():
+        return Model.load(run.model_folder)
+    dataset, device = material.dataset, chosen_device(settings.device)
+    train, validation = dataset.split("train"), dataset.split("val")
+    if len(set(train.targets)) < 2:
+        raise ValueError(
+            f"The training split of {dataset.name!r} has {len(set(train.targets))} class(es); a classifier needs 2. "
+            f"{len(train)} rows of the classes {', '.join(map(repr, sorted(map(str, set(train.targets)))[:5]))}."
+        )
+    name, reason = _chosen_network(material, settings)
+    built = networks.find(name, classes=len(dataset.classes), pretrained=settings.pretrained, seed=settings.seed)
+    preprocessing = _preprocessing(material, settings, built)
+    how = usual(built, train, settings)
+    task = shelf.load("tasks", "classify").Classify(
+        dataset.classes,
+        preprocessing,
+        label_smoothing=settings.label_smoothing,
+        class_weights=_balanced(train) if settings.class_weights == "balanced" else None,
+    )
+    model = Model.assemble(built, task, _provenance(material, settings, reason))
+    loop = training.Training(
+        model.network,
+        task,
+        Loader(train, task, threads=settings.threads),
+        Loader(validation, task, threads=settings.threads) if len(validation) else None,
+        how,
+        device,
+    )
+    run.save_data(dataset, material.scan)
+    kept = run.load_checkpoint()
+    if kept is not None:
+        loop.restore(*kept)
+    saved = time.monotonic()
+    try:
+        for progress in loop:
+            yield progress
+            if progress.stage == "validate":
+                run.log({"step": progress.done, "steps": progress.total, **progress.numbers})
+            if progress.stage in ("train", "validate") and time.monotonic() - saved > SAVE_EVERY:
+                run.save_checkpoint(*loop.state())
+                saved = time.monotonic()
+    except (KeyboardInterrupt, GeneratorExit):
+        if loop.steps is not None:
+            run.save_checkpoint(*loop.state())
+        raise
+    model.provenance.update(training={**_plain_settings(how), "steps": loop.steps}, best=loop.best)
+    model.save(run.model_folder)
+    run.drop_checkpoint()
+    return model
+
+
+def usual(built: networks.Built, train: Dataset, settings: Settings) -> training.Settings:
+    """How such a network is usually trained on so many images; what the user named wins.
+
+    A network that brings weights along needs few epochs and small steps below its new head. A small one from scratch
+    needs many: on a CPU the default budget is ten minutes, on a GPU none.
+    """
+    colour, count = not _grey(train), len(train)
+    if built.pretrained:
+        how = training.Settings(
+            epochs=10,
+            batch=32,
+            learning_rate=2e-3,
+            trunk_rate=0.15,
+            head_first=0.15,
+            weight_decay=0.02,
+            augmentation=augmenting.PHOTOS if colour else augmenting.GREY,
+        )
+    else:
+        many = count > 5000
+        how = training.Settings(
+            epochs=min(100.0, max(20.0, 50_000 / count)),
+            batch=128 if many else 64,
+            schedule="one-cycle",
+            optimizer="sgd" if many else "adamw",
+            learning_rate=0.2 if many else 4e-3,
+            weight_decay=5e-4 if many else 0.02,
+            clip=5.0,
+            augmentation=augmenting.SMALL if colour else augmenting.GREY,
+        )
+    named = {
+        field.name: getattr(settings, field.name)
+        for field in fields(training.Settings)
+        if getattr(settings, field.name, None) is not None
+    }
+    on_cpu = chosen_device(settings.device).type == "cpu"
+    if on_cpu and settings.epochs is None and settings.steps is None and settings.minutes is None:
+        named["minutes"] = 10.0
+    return replace(how, **named)
+
+
+def chosen_device(name: str) -> torch.device:
+    """`auto` is the first GPU, else the CPU. Raises ValueError for a device that is not there."""
+    if name == "auto":
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"The device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def code_version() -> str:
+    """A name for the code that makes tables: any change of it makes what is remembered stale."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return f"{version('seewhy')}-{digest.hexdigest()[:12]}"
+
+
+def _chosen_network(material: Material, settings: Settings) -> tuple[str, str]:
+    """A name for `networks.find`, and why."""
+    if settings.network is not None:
+        return settings.network, "named by you"
+    height, width = _usual_side(material.scan)
+    return networks.choose(
+        height=height, width=width, count=len(material.dataset.split("train")), classes=len(material.dataset.classes)
+    )
+
+
+def _preprocessing(material: Material, settings: Settings, built: networks.Built) -> Preprocessing:
+    """As the network's weights want it; otherwise the images' own size, and the training split's mean and spread."""
+    if built.preprocessing is not None:
+        own = built.preprocessing
+        return own if settings.image_size is None else replace(own, size=(settings.image_size,) * 2)
+    if settings.image_size is not None:
+        side = (settings.image_size, settings.image_size)
+    else:
+        height, width = _usual_side(material.scan)
+        side = (max(height, 8), max(width, 8)) if max(height, width) <= 64 else (64, 64)
+    mean, std = _mean_and_std(material.dataset.split("train"))
+    return Preprocessing(size=side, fit="squash", mean=mean, std=std)
+
+
+def _usual_side(scan: Scan) -> tuple[int, int]:
+    """The median height and width in pixels."""
+    height, width = (scan.files[name].drop_null().to_numpy() for name in ("height", "width"))
+    return int(np.median(height)), int(np.median(width))
+
+
+def _sample(dataset: Dataset, count: int) -> list[np.ndarray]:
+    """Some images, spread evenly over the rows."""
+    places = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
+    return [dataset.pixels(int(place)) for place in places]
+
+
+def _mean_and_std(dataset: Dataset) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Of each channel, in [0, 1], over at most 1,000 images; a channel that never varies gets a spread of 1."""
+    pixels = np.concatenate([image.reshape(-1, 3) for image in _sample(dataset, 1000)]).astype(np.float32) / 255
+    mean, std = pixels.mean(0), pixels.std(0)
+    std = np.where(std < 1e-3, 1.0, std)
+    return tuple(map(float, mean.round(5))), tuple(map(float, std.round(5)))  # type: ignore[return-value]
+
+
+def _grey(dataset: Dataset) -> bool:
+    """Whether the pictures have no colour: all three channels equal in all of a sample."""
+    return all((image == image[..., :1]).all() for image in _sample(dataset, 50))
+
+
+def _balanced(train: Dataset) -> tuple[float, ...]:
+    """Weights inverse to how often a class occurs, with mean 1 over the examples."""
+    counts = np.array([max(1, train.targets.count(name)) for name in train.classes])
+    return tuple(float(weight) for weight in len(train) / (len(counts) * counts))
+
+
+def _provenance(material: Material, settings: Settings, reason: str) -> dict[str, Any]:
+    """Where a model comes from: enough to make it again."""
+    dataset = material.dataset
+    return {
+        "data": dataset.name,
+        "data_digest": material.digest,
+        "counts": {name: dataset.splits.count(name) for name in ("train", "val", "test")},
+        "split": {"how": settings.split, "by": settings.split_by, "seed": settings.seed},
+        "seed": settings.seed,
+        "network_reason": reason,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of SeeWhy, Python and PyTorch."""
+    return {"seewhy": version("seewhy"), "python": platform.python_version(), "torch": torch.__version__}
+
+
+def _plain_settings(how: training.Settings) -> dict[str, Any]:
+    return dataclasses.asdict(how)
+
+
+def _why_none(scan: Scan) -> str:
+    if not scan.problems:
+        return "there are no rows with a label"
+    first = scan.problems[0]
+    return f"{len(scan.problems)} problem(s), the first: {first.where}: {first.what}"

@@ -1,0 +1,244 @@
+"""What does the network say? One pass over a data set, one row an example; and such tables on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import torch
+from torch import Tensor, nn
+
+from seewhy import files, hooks
+from seewhy.loading import Loader
+from seewhy.shelf import nearest
+from seewhy.types import PART_COLUMNS, PREDICTION_COLUMNS, Answer, Predictions, Progress
+
+#: float16 ends at 65,504; beyond it a log-probability says nothing more.
+LARGEST = 60_000.0
+
+
+def predict(
+    network: nn.Module, loader: Loader, *, batch: int = 128, condition: str = "", device: str | torch.device = "cpu"
+) -> Generator[Progress, None, Predictions]:
+    """Run the network once over all rows of the loader; returns the table, yields how far it is.
+
+    Costs one forward pass an example. For the baseline (condition "") the log-probabilities, and the embeddings, which
+    are the inputs of the network's last linear layer, are kept beside the table.
+    """
+    dataset, task = loader.dataset, loader.task
+    columns: dict[str, list[Any]] = {name: [] for name in PREDICTION_COLUMNS.names}
+    parts: list[dict[str, Any]] = []
+    beside: dict[str, list[np.ndarray]] = {"log_probabilities": [], "embeddings": []}
+    yield from loader.prepare()
+    began, done = time.perf_counter(), 0
+    for chunk in loader.batches(range(len(dataset)), batch):
+        moved = chunk.to(device)
+        with hooks.frozen(network), torch.inference_mode(), _embedding(network) as seen:
+            output = network(**moved.inputs)
+            loss, logodds = task.loss(output, moved), task.logodds_true(output, moved)
+            logs, answers = task.log_probabilities(output), task.decode(output)
+        targets = dataset.targets[done : done + len(chunk)]
+        labelled = [target is not None for target in targets]
+        columns["id"] += chunk.ids
+        columns["condition"] += [condition] * len(chunk)
+        columns["target"] += [_text(target) for target in targets]
+        columns["answer"] += [_text(answer.value) for answer in answers]
+        columns["confidence"] += [answer.confidence for answer in answers]
+        columns["right"] += [
+            task.right(answer, target) if known else None
+            for answer, target, known in zip(answers, targets, labelled, strict=True)
+        ]
+        columns["logodds_true"] += _numbers(logodds, labelled)
+        columns["loss"] += _numbers(loss, labelled)
+        columns["top_answers"] += [[name for name, _ in answer.top] for answer in answers]
+        columns["top_probabilities"] += [[probability for _, probability in answer.top] for answer in answers]
+        for id, answer in zip(chunk.ids, answers, strict=True):
+            parts += _parts(id, condition, answer)
+        if not condition:
+            for name, values in (("log_probabilities", logs), ("embeddings", seen[0] if seen else None)):
+                if values is not None and values.ndim == 2 and len(values) == len(chunk):
+                    beside[name].append(values.clamp(-LARGEST, LARGEST).cpu().numpy().astype(np.float16))
+        done += len(chunk)
+        speed = done / max(time.perf_counter() - began, 1e-9)
+        yield Progress("predict", done, len(dataset), {"images_per_second": speed})
+    table = pa.table(columns, schema=PREDICTION_COLUMNS)
+    for name, tag in dataset.tags.items():
+        table = table.append_column(f"tag:{name}", _column(tag))
+    whole = {name: np.concatenate(found) for name, found in beside.items() if sum(map(len, found)) == done > 0}
+    return Predictions(
+        table, task.classes, pa.Table.from_pylist(parts, schema=PART_COLUMNS) if parts else None, **whole
+    )
+
+
+def save(predictions: Predictions, folder: str | Path) -> None:
+    """Write a table and what stands beside it into a folder, each file old-or-new, the table itself last."""
+    folder = Path(folder)
+    for name in ("log_probabilities", "embeddings"):
+        array = getattr(predictions, name)
+        if array is not None:
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            files.write_bytes(folder / f"{name}.npy", buffer.getvalue())
+    if predictions.parts is not None:
+        files.write_bytes(folder / "parts.parquet", as_parquet(predictions.parts))
+    named = predictions.table.replace_schema_metadata({"classes": json.dumps(predictions.classes)})
+    files.write_bytes(folder / "predictions.parquet", as_parquet(named))
+
+
+def load(folder: str | Path) -> Predictions:
+    """What `save` wrote."""
+    folder = Path(folder)
+    table = pa.parquet.read_table(folder / "predictions.parquet")
+    classes = json.loads((table.schema.metadata or {}).get(b"classes", b"[]"))
+    beside = {
+        name: np.load(folder / f"{name}.npy", allow_pickle=False)
+        for name in ("log_probabilities", "embeddings")
+        if (folder / f"{name}.npy").exists()
+    }
+    parts = folder / "parts.parquet"
+    return Predictions(
+        table.replace_schema_metadata(None),
+        tuple(classes),
+        pa.parquet.read_table(parts) if parts.exists() else None,
+        **beside,
+    )
+
+
+def is_table(location: str | Path) -> bool:
+    """Whether a file is a table of predictions rather than of images: a CSV or Parquet file with an `answer`."""
+    path = Path(location)
+    if not path.is_file() or path.suffix.lower() not in (".csv", ".parquet"):
+        return False
+    try:
+        if path.suffix.lower() == ".csv":
+            names = pa.csv.open_csv(path).schema.names
+        else:
+            names = pa.parquet.read_schema(path).names
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return "answer" in names and "file_name" not in names
+
+
+def from_table(path: str | Path) -> Predictions:
+    """Predictions that someone else's system made: a CSV or Parquet file with `id`, `target`, `answer`, perhaps
+    `confidence` and `right`; every other column is a tag.
+
+    Raises ValueError where a needed column is missing, an id stands twice, or a confidence lies outside 0 to 1.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".csv":
+        text = pa.csv.ConvertOptions(
+            column_types={name: pa.string() for name in ("id", "target", "answer")}, strings_can_be_null=True
+        )
+        found = pa.csv.read_csv(path, convert_options=text)
+    else:
+        found = pa.parquet.read_table(path)
+    for name in ("target", "answer"):
+        if name not in found.column_names:
+            raise ValueError(
+                f"{path} has no column {name!r}. {nearest(name, found.column_names)}"
+                f"A table of predictions needs `target` and `answer`; it has {', '.join(found.column_names)}."
+            )
+    rows = found.num_rows
+    columns: dict[str, Any] = {
+        name: pa.nulls(rows, PREDICTION_COLUMNS.field(name).type) for name in PREDICTION_COLUMNS.names
+    }
+    columns["condition"] = pa.array([""] * rows)
+    columns["id"] = pa.array([str(row) for row in range(rows)])
+    for name in PREDICTION_COLUMNS.names:
+        if name in found.column_names:
+            columns[name] = found.column(name).cast(PREDICTION_COLUMNS.field(name).type)
+    if "right" not in found.column_names:
+        answer, target = columns["answer"].to_pylist(), columns["target"].to_pylist()
+        columns["right"] = [None if b is None else float(a == b) for a, b in zip(answer, target, strict=True)]
+    table = pa.table(columns, schema=PREDICTION_COLUMNS)
+    for name in found.column_names:
+        if name not in PREDICTION_COLUMNS.names:
+            table = table.append_column(f"tag:{name.removeprefix('tag:')}", found.column(name))
+    _check_table(table, path)
+    targets = [name for name in table.column("target").unique().to_pylist() if name is not None]
+    answers = [name for name in table.column("answer").unique().to_pylist() if name is not None]
+    return Predictions(table, tuple(sorted({*targets, *answers})))
+
+
+def as_parquet(table: pa.Table) -> bytes:
+    """The table as the bytes of a Parquet file."""
+    buffer = io.BytesIO()
+    pa.parquet.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def _check_table(table: pa.Table, path: Path) -> None:
+    ids = table.column("id").to_pylist()
+    if len(set(ids)) < len(ids):
+        twice = next(id for id in ids if ids.count(id) > 1)
+        raise ValueError(f"{path} holds the id {twice!r} more than once; each row needs its own")
+    for name in ("confidence", "right"):
+        values = table.column(name).drop_null().to_numpy()
+        if len(values) and not (values.min() >= 0 and values.max() <= 1):
+            raise ValueError(
+                f"{path}: column {name!r} runs from {values.min():g} to {values.max():g}; it must be in 0 to 1"
+            )
+
+
+@contextmanager
+def _embedding(network: nn.Module) -> Iterator[list[Tensor]]:
+    """A list that receives the input of the network's last linear layer at each pass; empty where there is none."""
+    seen: list[Tensor] = []
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        yield seen
+        return
+    handle = linear[-1].register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _numbers(values: Tensor | None, labelled: Sequence[bool]) -> list[float | None]:
+    if values is None:
+        return [None] * len(labelled)
+    return [value if known else None for value, known in zip(values.tolist(), labelled, strict=True)]
+
+
+def _parts(id: str, condition: str, answer: Answer) -> Iterator[dict[str, Any]]:
+    for place, part in enumerate(answer.parts):
+        left, top, right_edge, bottom = part.corners or (None,) * 4
+        yield {
+            "id": id,
+            "condition": condition,
+            "part": place,
+            "kind": part.kind,
+            "label": part.label,
+            "confidence": part.confidence,
+            "right": part.right,
+            "left": left,
+            "top": top,
+            "right_edge": right_edge,
+            "bottom": bottom,
+        }
+
+
+def _text(value: Any) -> str | None:
+    """A target or an answer as one cell: words as they are, anything else as JSON."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    """A tag as a column: numbers stay numbers, anything mixed becomes text."""
+    try:
+        return pa.array(values, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if value is None else str(value) for value in values])

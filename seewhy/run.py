@@ -1,0 +1,178 @@
+"""A run's folder: what was asked, what happened, what came of it, so that it can be resumed, audited again, shown.
+
+settings.json           what the run was asked to do
+data.parquet            id, split, sha256 of each row: what the model has and has not seen
+progress.jsonl          what happened, line by line
+checkpoint.safetensors  the last state of an unfinished training
+model/                  the trained model
+findings.json, report.html, pictures.npz
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from seewhy import files
+from seewhy.settings import Settings
+from seewhy.types import Dataset, Scan
+
+
+class Run:
+    """One run's folder. Every file in it is written whole or not at all."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    @classmethod
+    def start(cls, settings: Settings, *, out: str | Path | None = None, root: str | Path = "runs") -> Run:
+        """The folder named, or the unfinished run of the same settings under `root`, or a new folder there.
+
+        Raises ValueError if `out` holds a run of other settings, or files that are no run's.
+        """
+        if out is not None:
+            run = cls(out)
+            run._take(settings)
+            return run
+        name = re.sub(r"[^\w.-]+", "-", Path(settings.data).name or "data").strip("-.")[:60] or "data"
+        number = 1
+        while (run := cls(Path(root) / (name if number == 1 else f"{name}-{number}"))).folder.exists():
+            if not run.finished and run.settings == settings:
+                break
+            number += 1
+        run._take(settings)
+        return run
+
+    @classmethod
+    def holding(cls, model: str | Path) -> Run:
+        """The run that a saved model lies in: the folder itself, or the one around it."""
+        folder = Path(model)
+        return cls(folder if (folder / "data.parquet").is_file() else folder.parent)
+
+    def _take(self, settings: Settings) -> None:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"{self.folder} is a file; a run needs a folder")
+        before = self.settings
+        if before is None and self.folder.exists() and any(self.folder.iterdir()):
+            raise ValueError(f"{self.folder} is not empty and holds no run; name a new folder with --out")
+        if before is not None and before != settings:
+            ours, theirs = settings.as_dict(), before.as_dict()
+            differ = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+            raise ValueError(
+                f"{self.folder} holds a run with other settings ({', '.join(differ)}); name another folder with --out"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files.sweep(self.folder)
+        files.write_json(self.folder / "settings.json", settings.as_dict())
+
+    @property
+    def settings(self) -> Settings | None:
+        """What the run was asked; None if the folder holds no run."""
+        path = self.folder / "settings.json"
+        return Settings.from_dict(files.read_json(path)) if path.is_file() else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its end."""
+        return (self.folder / "findings.json").is_file()
+
+    @property
+    def model_folder(self) -> Path:
+        """Where the trained model is, or will be."""
+        return self.folder / "model"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; the system lets go of it when the process ends, however it ends.
+
+        Raises RuntimeError naming the process that holds it already.
+        """
+        lock, holder = FileLock(self.folder / "lock"), self.folder / "holder"
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
+            raise RuntimeError(f"{self.folder} is in use by process {who}") from None
+        try:
+            holder.write_text(str(os.getpid()), encoding="utf-8")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Add a line to what happened."""
+        files.append_line(self.folder / "progress.jsonl", dict(row))
+
+    def logged(self) -> list[dict[str, Any]]:
+        """What happened so far."""
+        return files.read_lines(self.folder / "progress.jsonl")
+
+    def save_checkpoint(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """Keep the state of a training, in one file, so that it is the old state or the new one."""
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        files.write_bytes(self.folder / "checkpoint.safetensors", save(whole, {"state": json.dumps(plain)}))
+
+    def load_checkpoint(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The state kept last; None if there is none. Raises ValueError if the file is damaged."""
+        path = self.folder / "checkpoint.safetensors"
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, framework="pt") as opened:
+                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+                return tensors, json.loads(opened.metadata()["state"])
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is damaged ({error}); delete it to train from the beginning") from error
+
+    def drop_checkpoint(self) -> None:
+        """A finished training needs no state."""
+        (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+
+    def save_data(self, dataset: Dataset, scan: Scan) -> None:
+        """Remember which rows were in which split, by content."""
+        hashes = dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
+        table = pa.table(
+            {"id": dataset.ids, "split": list(dataset.splits), "sha256": [hashes[id] for id in dataset.ids]}
+        )
+        buffer = io.BytesIO()
+        pa.parquet.write_table(table, buffer)
+        files.write_bytes(self.folder / "data.parquet", buffer.getvalue())
+
+    def seen(self) -> dict[str, str]:
+        """The split of each row that the model was made from, by the sha256 of its content; empty if unknown."""
+        path = self.folder / "data.parquet"
+        if not path.is_file():
+            return {}
+        table = pa.parquet.read_table(path)
+        return dict(zip(table["sha256"].to_pylist(), table["split"].to_pylist(), strict=True))
+
+    def save_pictures(self, images: Mapping[str, np.ndarray]) -> None:
+        """Keep the thumbnails that the report shows, so that it can be written again without the data."""
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {f"image{place}": image for place, image in enumerate(images.values())}
+        np.savez_compressed(buffer, names=np.array(json.dumps(list(images))), **arrays)
+        files.write_bytes(self.folder / "pictures.npz", buffer.getvalue())
+
+    def pictures(self) -> dict[str, np.ndarray]:
+        """The thumbnails by id; empty if there are none."""
+        path = self.folder / "pictures.npz"
+        if not path.is_file():
+            return {}
+        with np.load(path, allow_pickle=False) as kept:
+            names = json.loads(str(kept["names"]))
+            return {name: kept[f"image{place}"] for place, name in enumerate(names)}

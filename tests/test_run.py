@@ -1,0 +1,80 @@
+"""A run's folder remembers what was asked and what came of it, and belongs to one process at a time."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from seewhy.run import Run
+from seewhy.settings import Settings
+
+
+def test_the_same_command_goes_on_with_an_unfinished_run_and_leaves_a_finished_one(tmp_path):
+    asked = Settings(data="some/photos", seed=1)
+    first = Run.start(asked, root=tmp_path)
+    assert first.folder.name == "photos"
+    assert Run.start(asked, root=tmp_path).folder == first.folder
+    assert Run.start(Settings(data="some/photos", seed=2), root=tmp_path).folder.name == "photos-2"
+    (first.folder / "findings.json").write_text("{}")
+    assert Run.start(asked, root=tmp_path).folder.name == "photos-3"
+
+
+def test_a_hostile_data_name_makes_a_harmless_folder(tmp_path):
+    run = Run.start(Settings(data='../=1+1 <script>"; rm -rf'), root=tmp_path / "runs")
+    assert run.folder.parent == tmp_path / "runs"
+    assert re.fullmatch(r"[\w.-]+", run.folder.name)
+
+
+def test_a_folder_with_other_things_in_it_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(ValueError, match="is not empty and holds no run; name a new folder with --out"):
+        Run.start(Settings(data="x"), out=tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_run_of_other_settings_is_refused_naming_what_differs(tmp_path):
+    Run.start(Settings(data="x", seed=1), out=tmp_path / "a")
+    with pytest.raises(ValueError, match=r"holds a run with other settings \(minutes, seed\)"):
+        Run.start(Settings(data="x", seed=2, minutes=3), out=tmp_path / "a")
+
+
+HOLD = "import sys, time; from seewhy.run import Run\nwith Run(sys.argv[1]).locked(): print('held', flush=True); time.sleep(60)"
+
+
+def test_a_second_process_is_told_who_holds_the_folder(tmp_path):
+    run = Run.start(Settings(data="x"), out=tmp_path / "a")
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(run.folder)], stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout.readline() == b"held\n"
+            with pytest.raises(RuntimeError, match=f"is in use by process {other.pid}"), run.locked():
+                pass
+        finally:
+            other.kill()
+    with run.locked():  # a killed holder holds nothing
+        assert (run.folder / "holder").exists()
+    assert not (run.folder / "holder").exists()
+
+
+def test_a_checkpoint_comes_back_and_a_damaged_one_is_named(tmp_path):
+    run = Run.start(Settings(data="x"), out=tmp_path / "a")
+    assert run.load_checkpoint() is None
+    run.save_checkpoint({"w": torch.arange(3.0), "random": torch.get_rng_state()}, {"step": 3, "history": [{"a": 1.5}]})
+    tensors, plain = run.load_checkpoint()
+    assert torch.equal(tensors["w"], torch.arange(3.0))
+    assert plain == {"step": 3, "history": [{"a": 1.5}]}
+    path = run.folder / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"checkpoint.safetensors is damaged \(.*\); delete it"):
+        run.load_checkpoint()
+
+
+def test_pictures_come_back_under_any_name(tmp_path):
+    run = Run.start(Settings(data="x"), out=tmp_path / "a")
+    images = {"../=1+1/<script>.png": np.full((4, 5, 3), 7, np.uint8), "é": np.zeros((2, 2, 3), np.uint8)}
+    run.save_pictures(images)
+    back = run.pictures()
+    assert list(back) == list(images)
+    assert all((back[name] == images[name]).all() for name in images)
