@@ -23,14 +23,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seewhy.networks import _parts
+
 year = 2015
 paper = "https://arxiv.org/abs/1512.03385"
 classes = 10
 channels = 3
 
 sizes: dict[str, dict[str, Any]] = {
-    **{f"resnet{depth}": {"depth": depth} for depth in (20, 32, 44, 56, 110)},
-    **{f"plain{depth}": {"depth": depth, "residual": False} for depth in (20, 32, 44, 56, 110)},
+    **{f"resnet{depth}": {"depth": depth} for depth in (20, 32, 44, 56, 110, 1202)},
+    **{f"plain{depth}": {"depth": depth, "residual": False} for depth in (20, 32, 44, 56, 110, 1202)},
     "resnet_small": {"depth": 8, "width": 32, "stem": "half"},
     "resnet_tiny": {"depth": 8, "width": 32},
 }
@@ -50,10 +52,13 @@ def build(
     residual: bool | None = None,
     stem: Literal["full", "half"] | None = None,
     norm: Literal["batch", "group", "layer", "none"] = "batch",
+    activation: str = "relu",
+    init: Literal["xavier", "he", "lecun", "normal"] | None = None,
 ) -> nn.Module:
     """A network of 6n + 2 layers for images of any size; what is None is as the size has it.
 
     `width` is the number of filters of the first stage; `stem` says whether the first convolution keeps the resolution.
+    `init` None draws the convolutions as the authors do, by their outputs.
     """
     named = {"depth": depth, "width": width, "residual": residual, "stem": stem}
     chosen = {"width": 16, "residual": True, "stem": "full", **sizes[size]}
@@ -65,15 +70,19 @@ def build(
         raise ValueError(
             f"norm='group' normalises {GROUP} channels together: width must be a multiple, not {chosen['width']}"
         )
-    return ResNet(
+    network = ResNet(
         blocks=(blocks,) * 3,
         widths=(chosen["width"], 2 * chosen["width"], 4 * chosen["width"]),
         residual=chosen["residual"],
         halve=chosen["stem"] == "half",
         norm=norm,
+        activation=activation,
         channels=channels,
         classes=classes,
     )
+    if init is not None:
+        _parts.begin(network, init)
+    return network
 
 
 class ResNet(nn.Module):
@@ -87,6 +96,7 @@ class ResNet(nn.Module):
         residual: bool,
         halve: bool,
         norm: str,
+        activation: str,
         channels: int,
         classes: int,
     ) -> None:
@@ -94,13 +104,15 @@ class ResNet(nn.Module):
         kernel, stride = (5, 2) if halve else (3, 1)
         self.conv1 = nn.Conv2d(channels, widths[0], kernel, stride, padding=kernel // 2, bias=norm == "none")
         self.norm1 = _norm(norm, widths[0])
-        self.relu = nn.ReLU()
+        self.relu = _parts.activate(activation)
         before = widths[0]
         for place, (count, width) in enumerate(zip(blocks, widths, strict=True), start=1):
             stage: OrderedDict[str, nn.Module] = OrderedDict()
             for number in range(1, count + 1):
                 stride = 2 if place > 1 and number == 1 else 1
-                stage[f"block{number}"] = Block(before, width, stride=stride, residual=residual, norm=norm)
+                stage[f"block{number}"] = Block(
+                    before, width, stride=stride, residual=residual, norm=norm, activation=activation
+                )
                 before = width
             self.add_module(f"stage{place}", nn.Sequential(stage))
         self.stages = tuple(f"stage{place}" for place in range(1, len(blocks) + 1))
@@ -121,16 +133,16 @@ class ResNet(nn.Module):
 class Block(nn.Module):
     """Two convolutions of 3 x 3, and what came in added to what they make of it, unless `residual` is off."""
 
-    def __init__(self, before: int, width: int, *, stride: int, residual: bool, norm: str) -> None:
+    def __init__(self, before: int, width: int, *, stride: int, residual: bool, norm: str, activation: str) -> None:
         super().__init__()
         bias = norm == "none"
         self.conv1 = nn.Conv2d(before, width, 3, stride, padding=1, bias=bias)
         self.norm1 = _norm(norm, width)
-        self.relu1 = nn.ReLU()
+        self.relu1 = _parts.activate(activation)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
         self.norm2 = _norm(norm, width)
         self.shortcut = Shortcut(width - before, stride) if residual else None
-        self.relu2 = nn.ReLU()
+        self.relu2 = _parts.activate(activation)
 
     def forward(
         self, x: Float[Tensor, "batch before height width"]
@@ -156,13 +168,4 @@ class Shortcut(nn.Module):
 
 def _norm(name: str, channels: int) -> nn.Module:
     """Normalisation of a map of so many channels."""
-    match name:
-        case "batch":
-            return nn.BatchNorm2d(channels)
-        case "group":
-            return nn.GroupNorm(channels // GROUP, channels)
-        case "layer":
-            return nn.GroupNorm(1, channels)
-        case "none":
-            return nn.Identity()
-    raise ValueError(f"No norm {name!r}; there are batch, group, layer, none")
+    return _parts.normalise(name, channels, groups=channels // GROUP)

@@ -80,3 +80,11 @@ def test_a_depth_that_no_such_network_has_is_refused():
 def test_a_width_that_does_not_fall_into_groups_is_refused():
     with pytest.raises(ValueError, match="normalises 8 channels together: width must be a multiple, not 12"):
         resnet.build(norm="group", width=12)
+
+
+def test_weights_begin_and_layers_bend_as_they_were_asked_to():
+    torch.manual_seed(0)
+    network = resnet.build(depth=14, width=64, residual=False, norm="none", init="xavier", activation="tanh")
+    weight = network.stage3.block2.conv1.weight
+    assert weight.std().item() == pytest.approx((2 / (2 * 256 * 9)) ** 0.5, rel=0.01)
+    assert {type(module) for name, module in network.named_modules() if "relu" in name} == {nn.Tanh}
