@@ -20,7 +20,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from seewhy import chance
+from seewhy import chance, hooks
 from seewhy.augmenting import NONE, Augmentation, augment
 from seewhy.loading import Loader
 from seewhy.types import Batch, Progress, Task
@@ -30,8 +30,9 @@ from seewhy.types import Batch, Progress, Task
 class Settings:
     """How to train. `steps` wins over `epochs`; `minutes` lowers either, once, before the first step.
 
-    `head_first` is the share of the steps in which only the last linear layer learns, `trunk_rate` the learning rate
-    of everything below it as a share of the head's: both are for networks that bring weights along.
+    `fine_tune` is for networks that bring weights along: first batch normalisation gets the statistics of these images
+    and the last linear layer is fitted to the frozen rest, so that a head made at random does not spoil
+    what is below it.
     """
 
     epochs: float = 20
@@ -44,8 +45,7 @@ class Settings:
     warm_up: float = 0.1
     weight_decay: float = 0.05
     clip: float = 1.0
-    head_first: float = 0.0
-    trunk_rate: float = 1.0
+    fine_tune: bool = False
     patience: int | None = None
     augmentation: Augmentation = field(default=NONE)
     seed: int = 0
@@ -58,12 +58,15 @@ class Settings:
             "batch": self.batch >= 2,
             "learning_rate": self.learning_rate > 0,
             "warm_up": 0 <= self.warm_up < 1,
-            "head_first": 0 <= self.head_first < 1,
             "clip": self.clip > 0,
         }
         for name, holds in checks.items():
             if not holds:
                 raise ValueError(f"Training setting {name} is {getattr(self, name)}, which is out of range")
+
+
+#: How strongly the weights of a head that is fitted first are pulled to zero, on standardised features.
+HEAD_PENALTY = 1e-3
 
 
 class Training:
@@ -93,28 +96,26 @@ class Training:
         self._sums = {"loss": 0.0, "right": 0.0, "seen": 0.0}
         self._stale = 0
         self._keys = chance.keys(train.dataset.ids)
-        self._head = _head(network)
-        self._trunk_learns: bool | None = None
-        self._optimizer = _optimizer(network, self._head, settings)
+        self._optimizer = _optimizer(network, settings)
 
     def __iter__(self) -> Iterator[Progress]:
         """Train to the end; afterwards the network holds the weights that were best on the validation split."""
         for loader in (self.train, self.validation):
             if loader is not None:
                 yield from loader.prepare()
+        began = time.perf_counter()
+        if self.settings.fine_tune and self.step == 0:
+            yield from self._adapt_statistics()
+            yield from self._fit_head()
         if self.steps is None:
             yield Progress("calibrate", 0, 1)
-            self.steps = self._planned_steps()
-        try:
-            while True:
-                if self._validation_is_due():
-                    yield self._validate()
-                if self.step >= self.steps or self._gave_up():
-                    break
-                yield from self._epoch()
-        finally:
-            self._let_trunk_learn(True)
-            self._trunk_learns = None
+            self.steps = self._planned_steps(spent=time.perf_counter() - began)
+        while True:
+            if self._validation_is_due():
+                yield self._validate()
+            if self.step >= self.steps or self._gave_up():
+                break
+            yield from self._epoch()
         if self._best_weights:
             self.network.load_state_dict(self._best_weights)
 
@@ -176,7 +177,7 @@ class Training:
 
     def _learn(self, batch: Batch, epoch: int) -> tuple[float, float]:
         """One step on one batch; the loss and how many were right. No weight moves for a loss that is not finite."""
-        self._let_trunk_learn(not self._only_head())
+        self.network.train()
         batch = augment(batch.to(self.device), self.settings.augmentation, seed=self.settings.seed, epoch=epoch)
         output = self.network(**batch.inputs)
         loss = self.task.objective(output, batch)
@@ -188,7 +189,7 @@ class Training:
             raise FloatingPointError(self._what_is_not_finite(float(loss.detach()), batch))
         self._optimizer.step()
         with torch.no_grad():
-            right = (output.argmax(1) == batch.targets).sum().item() if isinstance(output, Tensor) else math.nan
+            right = _right(output, batch.targets)
         return float(loss.detach()), right
 
     def _validation_is_due(self) -> bool:
@@ -219,47 +220,98 @@ class Training:
         assert self.steps is not None
         rate = self.settings.learning_rate * scheduled(self.step / self.steps, self.settings)
         for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["share"]
+            group["lr"] = rate
         return rate
 
-    def _only_head(self) -> bool:
-        return self._head is not None and self.step < self.settings.head_first * (self.steps or 0)
-
-    def _let_trunk_learn(self, learns: bool) -> None:
-        """While the head learns alone, nothing below it moves, not even the averages of a batch normalisation."""
-        if learns == self._trunk_learns:
-            return
-        self._trunk_learns = learns
-        self.network.train(learns)
-        for name, parameter in self.network.named_parameters():
-            in_head = self._head is not None and name.startswith(f"{self._head}.")
-            parameter.requires_grad_(learns or in_head)
-
-    def _planned_steps(self) -> int:
+    def _planned_steps(self, *, spent: float) -> int:
         """How many steps: from steps or epochs, lowered to what fits into the minutes. Measured once, on a copy."""
         settings = self.settings
         steps = settings.steps or max(1, round(settings.epochs * self.steps_per_epoch))
         if settings.minutes is None:
             return steps
-        whole, head = self._seconds_a_step(only_head=False), self._seconds_a_step(only_head=True)
-        step = settings.head_first * head + (1 - settings.head_first) * whole
-        if self.validation is not None:  # a validation pass costs about what the head's steps cost, an epoch
-            step += head * len(self.validation) / self.batch / self.steps_per_epoch
-        return max(1, min(steps, int(settings.minutes * 60 / step)))
+        learning, looking = self._seconds_a_batch()
+        if self.validation is not None:
+            learning += looking * len(self.validation) / self.batch / self.steps_per_epoch
+        return max(1, min(steps, int((settings.minutes * 60 - spent) / learning)))
 
-    def _seconds_a_step(self, only_head: bool) -> float:
-        """The median time of a few steps on a copy of the network, so that nothing is learnt and no state moves."""
+    def _seconds_a_batch(self) -> tuple[float, float]:
+        """The median time of a step, and the time of a forward pass alone, on a copy of the network, so that nothing is
+        learnt and no state moves."""
         with torch.random.fork_rng(devices=[]):
-            throwaway = replace(self.settings, minutes=None, head_first=0.99 if only_head else 0.0)
+            throwaway = replace(self.settings, minutes=None)
             trial = Training(copy.deepcopy(self.network), self.task, self.train, None, throwaway, self.device)
-            trial.steps = 1_000_000
             times: list[float] = []
             while len(times) < 4 or (sum(times) < 2 and len(times) < 30):
                 began = time.perf_counter()
                 start = (len(times) % self.steps_per_epoch) * self.batch
                 trial._learn(self.train.batch(range(start, start + self.batch)), epoch=0)
                 times.append(time.perf_counter() - began)
-        return sorted(times[1:])[len(times[1:]) // 2]
+            began = time.perf_counter()
+            with hooks.frozen(trial.network), torch.inference_mode():
+                trial.network(**self.train.batch(range(self.batch)).to(self.device).inputs)
+            return sorted(times[1:])[len(times[1:]) // 2], time.perf_counter() - began
+
+    def _adapt_statistics(self) -> Iterator[Progress]:
+        """Give batch normalisation the mean statistics of the training images in place of those it came with: one
+        forward pass an example (Li et al. 2016, https://arxiv.org/abs/1603.04779)."""
+        norms = [module for module in self.network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        if not norms:
+            return
+        seen = 0
+        try:
+            with hooks.frozen(self.network), torch.no_grad():
+                for norm in norms:
+                    norm.reset_running_stats()
+                    norm.momentum, norm.training = None, True  # None: the plain mean over all batches
+                for batch in self.train.batches(self._first_order(), self.batch):
+                    self.network(**batch.to(self.device).inputs)
+                    seen += len(batch)
+                    yield Progress("adapt", seen, len(self.train))
+        finally:
+            for norm, momentum in zip(norms, momenta, strict=True):
+                norm.momentum, norm.training = momentum, self.network.training
+
+    def _first_order(self) -> list[int]:
+        """The order of the first epoch, in whole batches: a class at a time would not be what training sees."""
+        order = chance.order(self._keys, seed=self.settings.seed, epoch=0).tolist()
+        return order[: self.steps_per_epoch * self.batch]
+
+    def _fit_head(self) -> Iterator[Progress]:
+        """Fit the last linear layer to what the rest makes of the training images, as they are: one forward pass an
+        example, then regularised logistic regression by L-BFGS on standardised features. Fine-tuning from there
+        distorts less (Kumar et al. 2022, https://arxiv.org/abs/2202.10054)."""
+        head = [module for module in self.network.modules() if isinstance(module, nn.Linear)][-1]
+        features: list[Tensor] = []
+        batches: list[Batch] = []
+        keep = head.register_forward_pre_hook(lambda module, inputs: features.append(inputs[0]))
+        try:
+            for batch in self.train.batches(range(len(self.train)), self.batch):
+                with hooks.frozen(self.network), torch.no_grad():
+                    self.network(**batch.to(self.device).inputs)
+                batches.append(batch.to(self.device).with_inputs(image=None))
+                yield Progress("head", sum(map(len, batches)), len(self.train))
+        finally:
+            keep.remove()
+        x = torch.cat(features)  # examples, width
+        whole = replace(batches[0], targets=torch.cat([batch.targets for batch in batches]))
+        mean, std = x.mean(0), x.std(0).clamp(min=1e-6)
+        weight = torch.zeros_like(head.weight, requires_grad=True)
+        bias = torch.zeros(len(head.weight), device=x.device, requires_grad=True)
+        solver = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+        x = (x - mean) / std
+
+        def loss() -> Tensor:
+            solver.zero_grad()
+            value = self.task.objective(x @ weight.T + bias, whole) + HEAD_PENALTY / 2 * weight.square().sum()
+            value.backward()
+            return value
+
+        solver.step(loss)
+        with torch.no_grad():
+            head.weight.copy_(weight / std)
+            if head.bias is not None:
+                head.bias.copy_(bias - (weight / std) @ mean)
 
     def _what_is_not_finite(self, loss: float, batch: Batch) -> str:
         layers = [
@@ -312,25 +364,20 @@ def evaluate(network: nn.Module, loader: Loader, batch: int, device: str | torch
     return losses / seen, rights / seen
 
 
-def _head(network: nn.Module) -> str | None:
-    """The name of the last linear layer, which a new set of classes replaces."""
-    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
-    return names[-1] if names else None
+def _right(output: Any, targets: Any) -> float:
+    """How many of a batch's classes are right; NaN where the output is not one row of class scores an example."""
+    classes = isinstance(output, Tensor) and isinstance(targets, Tensor) and targets.dtype == torch.int64
+    if not classes or output.ndim != 2 or targets.shape != output.shape[:1]:
+        return math.nan
+    return float((output.argmax(1) == targets).sum())
 
 
-def _optimizer(network: nn.Module, head: str | None, settings: Settings) -> torch.optim.Optimizer:
-    """Groups by (head or trunk) and (weight or not): vectors such as biases and normalisation scales do not decay."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        in_head = head is not None and name.startswith(f"{head}.")
-        groups.setdefault((in_head, parameter.ndim > 1), []).append(parameter)
+def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.Optimizer:
+    """Vectors, such as biases and the scales of a normalisation, do not decay."""
+    parameters = list(network.parameters())
     listed = [
-        {
-            "params": parameters,
-            "weight_decay": settings.weight_decay if decays else 0.0,
-            "share": 1.0 if in_head else settings.trunk_rate,
-        }
-        for (in_head, decays), parameters in sorted(groups.items(), key=lambda group: group[0])
+        {"params": [entry for entry in parameters if entry.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [entry for entry in parameters if entry.ndim <= 1], "weight_decay": 0.0},
     ]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(listed, lr=settings.learning_rate, momentum=0.9, nesterov=True)
