@@ -37,35 +37,39 @@ def train(data: Any, *, out: str | Path | None = None, **settings: Any) -> Model
     return model
 
 
-def audit(data: Any, model: Model | str | None = None, *, out: str | Path | None = None, **settings: Any) -> Report:
+def audit(
+    data: Any, model: Model | str | Path | None = None, *, out: str | Path | None = None, **settings: Any
+) -> Report:
     """Question a model on images; without a model, train one first. The settings are those of `seewhy audit`."""
     from seewhy import auditing
     from seewhy.settings import Settings
 
     named, given = _data(data)
-    reference = model if isinstance(model, str) or model is None else model.name
-    chosen = Settings.from_dict({"data": named, "model": reference, **settings})
-    loaded = None if isinstance(model, str) else model
-    command = f"seewhy.audit({named!r})"
+    loaded = None if isinstance(model, (str, Path)) else model
+    reference = model if loaded is None else f"{loaded.name} in memory, {loaded.digest[:12]}"
+    chosen = Settings.from_dict({"data": named, "model": None if reference is None else str(reference), **settings})
+    said = ", ".join(f"{name}={value!r}" for name, value in chosen.as_dict().items() if name != "data")
+    command = f"seewhy.audit({named!r}{', ' if said else ''}{said})"
     report, _ = _finished(auditing.audit(chosen, out=out, data=given, model=loaded, command=command))
     return report
 
 
 def explain(
-    model: Model | str, image: Any, target: str | None = None, *, methods: list[str] | None = None
+    model: Model | str | Path, image: Any, target: str | None = None, *, methods: list[str] | None = None
 ) -> dict[str, Explanation]:
     """Why this answer? Heat over one image by each method; `target` is a class or "A - B", else the answer given."""
     from seewhy import explaining
 
-    loaded = load(model) if isinstance(model, str) else model
+    loaded = load(model) if isinstance(model, (str, Path)) else model
     return explaining.explain_one(loaded, image, methods=methods, target=target)
 
 
 def load(reference: str | Path, *, device: str = "auto") -> Model:
     """A saved model or run, a network with weights (`lite0`), timm:NAME, torchvision:NAME, package.module:factory."""
+    from seewhy.fitting import chosen_device
     from seewhy.model import Model
 
-    return Model.resolve(reference, device=device)
+    return Model.resolve(reference, device=chosen_device(device))
 
 
 def _finished(work: Any) -> Any:

@@ -46,23 +46,38 @@ def audit(
     """
     cache = cache or Cache()
     began = time.monotonic()
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    fitting.check(settings)
+    for name in settings.audits or ():
+        shelf.load("audits", name)
     if data is None and predicting.is_table(settings.data):
+        if settings.model is not None:
+            raise ValueError(f"{settings.data} holds predictions, so there is nothing to ask {settings.model} about")
+        predictions = predicting.from_table(settings.data)
+        _check_groups(settings, predictions.tags)
         run = Run.start(settings, out=out)
-        planner = Planner(settings, cache, {Need("baseline"): predicting.from_table(settings.data)})
+        planner = Planner(settings, cache, {Need("baseline"): predictions})
         with run.locked():
             report = yield from _report(planner, run, began, command)
         return report, run
     if model is None and settings.model is not None:
         model = Model.resolve(settings.model)
     material = yield from fitting.open_material(settings, cache, data=data, model=model)
+    _check_groups(settings, material.dataset.tags)
     run = Run.start(settings, out=out)
     with run.locked():
         model = model or (yield from fitting.fit(material, settings, run))
         planner = Planner(settings, cache, {}, material, model, run.logged())
         report = yield from _report(planner, run, began, command)
     return report, run
+
+
+def _check_groups(settings: Settings, tags: Iterable[str]) -> None:
+    """Raises ValueError for a tag that is not there, before anything is learnt."""
+    there = list(tags)
+    for name in settings.groups or ():
+        if name not in there:
+            known = f"There are: {', '.join(there)}." if there else "There are none."
+            raise ValueError(f"{settings.data} has no tag {name!r}. {shelf.nearest(name, there)}{known}")
 
 
 def _report(planner: Planner, run: Run, began: float, command: str) -> Generator[Progress, None, Report]:
@@ -97,12 +112,16 @@ def _findings(planner: Planner) -> Generator[Progress, None, list[Finding]]:
             made[need] = yield from planner.make(need)
         except Unavailable as error:
             absent[need] = str(error)
+        except Exception as error:  # without the first table there is nothing to say
+            if need == Need("baseline"):
+                raise
+            absent[need] = f"it failed with {type(error).__name__}: {error}"
     planner.given = {**planner.given, **made}
-    baseline = made.get(Need("baseline"))
+    baseline = planner.given.get(Need("baseline"))
     tables = Tables(made, baseline.classes if baseline is not None else (), "test", planner.settings.seed, absent)
     findings: list[Finding] = []
     for number, (name, module, chosen) in enumerate(asked):
-        yield Progress("audit", number + 1, len(asked), note=shelf.members("audits")[name].question)
+        yield Progress("audit", number + 1, len(asked), note=_question(name, module))
         findings += _asked(name, module, chosen, tables)
     return findings
 
@@ -121,9 +140,12 @@ def _asked(name: str, module: ModuleType, chosen: Mapping[str, Any], tables: Tab
 
 
 def _not_run(name: str, module: ModuleType, why: str) -> Finding:
-    question = (module.__doc__ or name).partition("\n")[0]
     pillar: Pillar = getattr(module, "pillar", "data")
-    return Finding(f"{name}:not_run", name, pillar, f"Not run: {question} {why[:1].upper()}{why[1:]}.")
+    return Finding(f"{name}:not_run", name, pillar, f"Not run: {_question(name, module)} {why[:1].upper()}{why[1:]}.")
+
+
+def _question(name: str, module: ModuleType) -> str:
+    return (module.__doc__ or name).partition("\n")[0]
 
 
 def _needs(module: ModuleType, chosen: Mapping[str, Any]) -> tuple[Need, ...]:
@@ -173,6 +195,7 @@ def _facts(planner: Planner, began: float, command: str, findings: Iterable[Find
     if planner.material is not None and planner.model is not None:
         model, dataset = planner.model, planner.material.dataset
         facts |= {
+            "command": _exactly(command, planner.settings, model),
             "classes": list(dataset.classes),
             "counts": {name: dataset.splits.count(name) for name in ("train", "val", "test")},
             "network": model.name,
@@ -183,6 +206,15 @@ def _facts(planner: Planner, began: float, command: str, findings: Iterable[Find
             "device": str(fitting.chosen_device(planner.settings.device)),
         }
     return facts
+
+
+def _exactly(command: str, settings: Settings, model: Model) -> str:
+    """The command with the step count and threads that a time budget came to: these make the same weights again."""
+    steps = model.provenance.get("training", {}).get("steps")
+    if settings.model is not None or not command.startswith("seewhy ") or steps is None:
+        return command
+    said = f"{command} " if settings.steps is not None else f"{command} --steps {steps} "
+    return said.rstrip() if settings.threads is not None else f"{said}--threads {torch.get_num_threads()}"
 
 
 def _peak_memory() -> float | None:

@@ -13,6 +13,7 @@ import inspect
 import json
 import os
 import shlex
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Generator, Iterator
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from seewhy.settings import Settings, help_of, kinds
+from seewhy.shelf import nearest
 
 if TYPE_CHECKING:
     from seewhy.types import Progress
@@ -106,7 +108,8 @@ def audit(
     from seewhy.types import SEVERITIES
 
     if fail_on is not None and fail_on not in SEVERITIES[1:]:
-        raise ValueError(f"--fail-on is {fail_on!r}; it must be one of {', '.join(SEVERITIES[1:])}")
+        near = nearest(fail_on, SEVERITIES[1:])
+        raise ValueError(f"--fail-on is {fail_on!r}. {near}It must be one of {', '.join(SEVERITIES[1:])}.")
     report, run = _watched(auditing.audit(settings, out=out, command=_command()))
     if as_json:
         _print_json(exports.load("json").document(report))
@@ -137,17 +140,22 @@ def train(settings: Settings, out: Out = None, as_json: Json = False) -> None:
 def predict(
     model: ModelName,
     images: Images,
-    csv: Annotated[bool, typer.Option("--csv", help="Print a table: id, answer, confidence.")] = False,
+    csv: Annotated[
+        bool,
+        typer.Option("--csv", help="Print a table: id, answer, confidence; ' stands before what looks like a formula."),
+    ] = False,
     device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
-    """What does MODEL say of these images?"""
+    """What does MODEL say of these images? One that cannot be read is named and ends nothing; exit 2 if all are so."""
     import seewhy
 
     _use(threads)
+    files = _image_files(images)
+    _find_own(model)
     loaded = seewhy.load(model, device=device)
-    answered, failed = loaded.answers(_image_files(images))
+    answered, failed = loaded.answers(files)
     rows = [
         {"id": str(path), "answer": answer.value, "confidence": round(answer.confidence, 6), "top": answer.top}
         for path, answer in answered
@@ -159,18 +167,11 @@ def predict(
     elif csv:
         _print_csv(rows)
     else:
-        from rich.console import Console
-        from rich.markup import escape
-
         for row in rows:
             others = ", ".join(f"{name} {share:.0%}" for name, share in row["top"][1:3])
-            Console(soft_wrap=True).print(
-                escape(f"{row['id']}: {row['answer']} {row['confidence']:.0%}" + (f"  ({others})" if others else "")),
-                highlight=False,
-            )
-    for path, why in failed:
-        _say(f"{path}: {why}")
-    if failed:
+            _tell(f"{row['id']}: {row['answer']} {row['confidence']:.0%}" + (f"  ({others})" if others else ""))
+    _say_failed(failed)
+    if not rows:
         raise typer.Exit(2)
 
 
@@ -189,21 +190,32 @@ def explain(
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explained"),
     as_json: Json = False,
 ) -> None:
-    """Where does MODEL look in these images?"""
+    """Where does MODEL look in these images? One that cannot be read is named and ends nothing; exit 2 if all are."""
     import seewhy
     from seewhy import explaining
 
     _use(threads)
+    files = _image_files(images)
+    _find_own(model, *(method or ()))
     loaded = seewhy.load(model, device=device)
-    rows = []
-    for path in _image_files(images):
-        row = explaining.write_pictures(loaded, path, methods=method, target=target, out=out)
-        rows.append(row)
-        if not as_json:
-            print(f"{path}: {row['answer']} {row['confidence']:.0%}, asked about {row['question']!r}")  # noqa: T201
-            print("  " + "  ".join(row["pictures"].values()))  # noqa: T201
+    explaining.check(loaded, methods=method, target=target)
+    rows: list[dict[str, Any]] = []
+    failed: list[tuple[Path, str]] = []
+    for path in files:
+        answered, unreadable = loaded.answers([path])
+        failed += unreadable
+        for _, answer in answered:
+            row = explaining.write_pictures(loaded, path, answer, methods=method, target=target, out=out)
+            rows.append(row)
+            if not as_json:
+                _tell(f"{path}: {row['answer']} {row['confidence']:.0%}, asked about {row['question']!r}")
+                _tell("  " + "  ".join(row["pictures"].values()))
     if as_json:
-        _print_json({"model": loaded.name, "explanations": rows})
+        named = [{"id": str(path), "why": why} for path, why in failed]
+        _print_json({"model": loaded.name, "explanations": rows, "failed": named})
+    _say_failed(failed)
+    if not rows:
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -213,7 +225,8 @@ def networks(
     """Which networks are there, and how large are they?"""
     from seewhy import networks as shelf
 
-    rows = shelf.table() if name is None else shelf.layers(name)
+    _find_own(name)
+    rows = _counted() if name is None else shelf.layers(name)
     if as_json:
         _print_json(rows)
     else:
@@ -236,19 +249,20 @@ def scan(settings: Settings, as_json: Json = False) -> None:
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    export: Annotated[str, typer.Option(help="html, json, terminal, ... (see docs/exports.md)")] = "html",
+    export: Annotated[str, typer.Option(help="html, json, terminal, or your own by its dotted path.")] = "html",
     out: Annotated[Path | None, typer.Option(help="The file to write. [in the run's folder]")] = None,
     as_json: Json = False,
 ) -> None:
     """Show, or write again, the report of a run."""
     from seewhy import auditing, exports
 
+    _find_own(export)
     found = auditing.report_of(run)
     if as_json:
         _print_json(exports.load("json").document(found))
         return
     exports.load("terminal").render(found)
-    if export != "terminal":
+    if export != "terminal" or out is not None:
         path = exports.load(export).write(found, out or run / exports.file_name(export))
         print(f"\n{path}")  # noqa: T201
 
@@ -277,12 +291,9 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        app(standalone_mode=False)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
+        code = app(standalone_mode=False)  # typer gives the code of an Exit back
     except (KeyboardInterrupt, typer.Abort):
-        _say("Interrupted. What was done is kept; the same command goes on from there.")
-        sys.exit(130)
+        code = 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
@@ -293,6 +304,9 @@ def main() -> None:
             _say(_sentence(error))
             sys.exit(2)
         raise
+    if code == 130:
+        _say("Interrupted. What was done is kept; the same command goes on from there.")
+    sys.exit(code)
 
 
 def _watched(work: Generator[Progress, None, Result]) -> Result:
@@ -307,19 +321,46 @@ def _watched(work: Generator[Progress, None, Result]) -> Result:
         TextColumn("{task.description:<10}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )  # fmt: skip
-    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with (
+        Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+        contextlib.closing(work),
+        _interrupts() as interrupted,
+    ):
         shown: dict[str, Any] = {}
         while True:
             try:
                 progress = next(work)
             except StopIteration as end:
                 return end.value
+            if interrupted:
+                raise KeyboardInterrupt
             if progress.stage not in shown:
                 for earlier in shown.values():
                     bars.update(earlier, visible=False)
                 shown[progress.stage] = bars.add_task(progress.stage, total=progress.total, note="")
             note = escape(_numbers(progress.numbers) or progress.note)
             bars.update(shown[progress.stage], completed=progress.done, total=progress.total, note=note, visible=True)
+
+
+@contextlib.contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """A list that receives an interrupt, so that work ends between two of its steps, where its state is whole.
+
+    A second interrupt does not wait.
+    """
+    received: list[int] = []
+
+    def receive(number: int, frame: Any) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        _say("Stopping after this step; once more to stop at once.")
+
+    before = signal.signal(signal.SIGINT, receive)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _numbers(numbers: Any) -> str:
@@ -337,13 +378,39 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
     if config is not None:
         try:
             values = tomllib.loads(config.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{config} is not readable as TOML: {error}") from error
     for name, value in flags.items():
         if value is not None:
             values[name] = _listed(value) if kinds()[name][0] is tuple else value
-    _use(values.get("threads"))
-    return Settings.from_dict(values)
+    settings = Settings.from_dict(values)
+    _find_own(settings.model, settings.network, *(settings.audits or ()))
+    return settings
+
+
+def _counted() -> list[dict[str, Any]]:
+    """The table of all networks, whose multiply-adds take a while to count: remembered until the code changes."""
+    from seewhy import networks as shelf
+    from seewhy.cache import Cache
+    from seewhy.fitting import code_version
+
+    cache, key = Cache(), f"networks-{code_version()}"
+    found = cache.get(key)
+    if found is None:
+        _say("Counting the multiply-adds of every network, once ...")
+        found = {"rows": shelf.table()}
+        cache.put(key, found)
+    return found["rows"]
+
+
+def _find_own(*names: str | None) -> None:
+    """Let Python find modules in the current folder, if a name typed here is of the user's own making.
+
+    A script that was installed does not look there. It comes last, so that no file there hides a library's.
+    """
+    here = str(Path.cwd())
+    if any(name is not None and ("." in name or ":" in name) for name in names) and here not in sys.path:
+        sys.path.append(here)
 
 
 def _use(threads: int | None) -> None:
@@ -364,15 +431,21 @@ def _command() -> str:
     return shlex.join(["seewhy", *sys.argv[1:]])
 
 
-def _image_files(paths: list[Path]) -> Iterator[Path]:
-    """The files named, and the files in the folders named, hidden ones left out."""
+def _image_files(paths: list[Path]) -> list[Path]:
+    """The files named, and the files in the folders named, hidden ones left out. At least one."""
+    found: list[Path] = []
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"There is no {str(path)!r}")
-        if path.is_dir():
-            yield from sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-        else:
-            yield path
+        inside = (file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
+        found += sorted(inside) if path.is_dir() else [path]
+    if not found:
+        raise ValueError(f"There is no file in {', '.join(map(str, paths))}")
+    return found
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _print_json(value: Any) -> None:
@@ -407,25 +480,39 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def _print_scan(found: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{found['images']:,} images in {len(found['classes'])} classes, {found['usable']:,} can be used")
+    _tell(f"{found['images']:,} images in {len(found['classes'])} classes, {found['usable']:,} can be used")
     for problem in found["problems"]:
-        console.print(escape(f"  {problem['code']}: {problem['where']}: {problem['what']}"))
-    console.print(f"{len(found['same']):,} groups of equal images, {len(found['near']):,} of look-alikes")
+        _tell(f"  {problem['code']}: {problem['where']}: {problem['what']}")
+    _tell(f"{len(found['same']):,} groups of equal images, {len(found['near']):,} of look-alikes")
 
 
 def _sentence(error: BaseException) -> str:
     if hasattr(error, "format_message"):
         return error.format_message()
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return text or type(error).__name__
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # noqa: T201
+    """A line on standard error."""
+    print(_visible(text), file=sys.stderr)  # noqa: T201
+
+
+def _say_failed(failed: list[tuple[Path, str]]) -> None:
+    for path, why in failed:
+        _say(why if str(path) in why else f"{path}: {why}")
+
+
+def _tell(text: str) -> None:
+    """A line on standard output."""
+    print(_visible(text))  # noqa: T201
+
+
+def _visible(text: str) -> str:
+    """The name of a file must not command the terminal: controls are spelled out."""
+    return "".join(letter if letter.isprintable() or letter in "\n\u200d" else repr(letter)[1:-1] for letter in text)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 
 from seewhy import files, heatmap, imaging, passes, shelf
 from seewhy.model import Model
-from seewhy.types import Dataset, Example, Explanation, Progress
+from seewhy.types import Answer, Dataset, Example, Explanation, Progress
 
 #: The longer side of a picture on disk, in pixels.
 SIDE = 448
@@ -39,15 +39,25 @@ def explain_one(
     return {found.method: found for found in _explained(model, [example], [asked], methods)}
 
 
+def check(model: Model, *, methods: Sequence[str] | None = None, target: str | None = None) -> None:
+    """Raises KeyError for a method or a class that does not exist, naming the nearest, before any image is read."""
+    for name in methods or ():
+        shelf.load("explainers", name)
+    if target is not None:
+        model.task.question(target)
+
+
 def write_pictures(
-    model: Model, path: Path, *, methods: Sequence[str] | None, target: str | None, out: Path
+    model: Model, path: Path, answer: Answer, *, methods: Sequence[str] | None, target: str | None, out: Path
 ) -> dict[str, Any]:
-    """Explain the image at `path` and write a picture a method into `out`; returns what was asked and written."""
-    answer = model(path)
+    """Explain the image at `path`, of which the model said `answer`, and write a picture a method into `out`.
+
+    Returns what was asked and written. No name of a file leads out of `out`.
+    """
     explained = explain_one(model, path, methods=methods, target=target if target is not None else answer.value)
     pixels = imaging.fit_pixels(imaging.decode(path.read_bytes(), str(path)), model.preprocessing)
     written = {}
-    name = re.sub(r"[^\w.-]+", "-", path.stem)[:80]
+    name = re.sub(r"[^\w.-]+", "-", path.stem)[:40]
     for method, explanation in explained.items():
         signed = heatmap.is_signed([explanation])
         drawn = heatmap.overlay(pixels, explanation.heat["image"], side=SIDE, signed=signed)

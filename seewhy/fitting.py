@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import platform
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,8 +24,10 @@ from seewhy.loading import Loader
 from seewhy.model import Model
 from seewhy.run import Run
 from seewhy.settings import Settings
-from seewhy.types import Dataset, Preprocessing, Progress, Scan
+from seewhy.types import Dataset, Preprocessing, Problem, Progress, Scan
 
+#: The side, in pixels, at which a network that brings weights along is trained on a CPU: half the work of its 224.
+ON_A_CPU = 160
 #: A training is saved whenever this many seconds have gone by since the last time: what a kill can cost.
 SAVE_EVERY = 20.0
 
@@ -47,19 +49,33 @@ def open_material(
     For a given model, rows that it was trained on stay in their split and all others are for testing.
     """
     yield Progress("open", 0, 1, note=settings.data)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
     dataset = _opened(settings.data if data is None else data, settings)
     if settings.test is not None:
         dataset = sources.joined(dataset, _opened(settings.test, settings))
+    if model is not None:
+        _check_classes(dataset, model)
     scan = yield from remembered_scan(dataset, cache, settings.threads)
     dataset = scanning.usable(dataset, scan)
     if not len(dataset):
         raise ValueError(f"{settings.data} holds no image that can be used: {_why_none(scan)}")
     dataset = _split(dataset, scan, settings, model)
-    hashes = dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
-    rows = zip(dataset.ids, dataset.targets, dataset.splits, strict=True)
-    tags = {name: [str(value) for value in column] for name, column in dataset.tags.items()}
-    digest = fingerprint([[(id, hashes[id], target, split) for id, target, split in rows], tags])
-    return Material(dataset, scan, digest)
+    return Material(dataset, scan, _digest(dataset, scan))
+
+
+def check(settings: Settings) -> None:
+    """Raises for a network or device that does not exist, before any image is read."""
+    chosen_device(settings.device)
+    if settings.network is not None and settings.model is None and _own(settings.network) is None:
+        with torch.device("meta"):
+            networks.find(settings.network, classes=2, pretrained=False)
+
+
+def _own(network: str | None) -> str | None:
+    """The name of a network that only the user's own code can build, `package.module:factory`."""
+    origin, _, function = (network or "").partition(":")
+    return network if function and origin not in ("timm", "torchvision") else None
 
 
 def _opened(location: Any, settings: Settings) -> Dataset:
@@ -67,16 +83,63 @@ def _opened(location: Any, settings: Settings) -> Dataset:
 
 
 def _split(dataset: Dataset, scan: Scan, settings: Settings, model: Model | None) -> Dataset:
-    """Split for training, or as it was split when the given model was trained."""
+    """Split for training, or so that nothing is tested that the given model was trained on."""
     if model is None:
         return splitting.split(dataset, scan, seed=settings.seed, how=settings.split, by=settings.split_by)
-    seen = Run.holding(settings.model).seen() if settings.model is not None else {}
-    if seen:
-        hashes = dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
-        return replace(dataset, splits=tuple(seen.get(hashes[id], "test") for id in dataset.ids))
-    if "test" in dataset.splits:
-        return replace(dataset, splits=tuple(split or "train" for split in dataset.splits))
-    return replace(dataset, splits=("test",) * len(dataset))
+    again = _split_again(dataset, scan, settings, model)
+    if again is None and "test" in dataset.splits:
+        again = replace(dataset, splits=tuple(split or "train" for split in dataset.splits))
+    elif again is None:
+        again = replace(dataset, splits=("test",) * len(dataset))
+        if "data_digest" in model.provenance:
+            what = "the model lies outside its run, so it is not known which of these images it was trained on"
+            again = replace(again, problems=(*again.problems, Problem("unknown-training", dataset.name, what)))
+    if "test" not in again.splits:
+        raise ValueError(f"{dataset.name} holds no image to test {model.name} on: it was trained on all of them")
+    return again
+
+
+def _split_again(dataset: Dataset, scan: Scan, settings: Settings, model: Model) -> Dataset | None:
+    """As it was split when the model was trained, by what its run wrote down or by doing it once more; or None."""
+    if settings.model is not None:
+        hashes = _hashes(scan)
+        splits = Run.holding(settings.model).splits_of(dataset.ids, [hashes[id] for id in dataset.ids])
+        if splits is not None:
+            return replace(dataset, splits=splits)
+    how = model.provenance.get("split") or {}
+    if not how or how.get("by") not in (None, *dataset.tags):
+        return None
+    again = splitting.split(dataset, scan, **how)
+    return again if _digest(again, scan) == model.provenance.get("data_digest") else None
+
+
+def _check_classes(dataset: Dataset, model: Model) -> None:
+    """Raises ValueError where the data have a class that the model cannot answer; it may know more."""
+    held = set(dataset.targets)
+    unknown = [name for name in dataset.classes if name in held and name not in model.classes]
+    if unknown:
+        raise ValueError(
+            f"{dataset.name} has the class {unknown[0]!r}, which {model.name} cannot answer. "
+            f"{shelf.nearest(unknown[0], model.classes)}The data have: {_some(dataset.classes)}. The model answers: "
+            f"{_some(model.classes)}. Rename the classes, or let Model.subset say which ones stand for which."
+        )
+
+
+def _some(names: Sequence[str], most: int = 12) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
+def _hashes(scan: Scan) -> dict[str, str]:
+    return dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
+
+
+def _digest(dataset: Dataset, scan: Scan) -> str:
+    """A name for the content, labels, tags and split of all rows."""
+    hashes = _hashes(scan)
+    rows = zip(dataset.ids, dataset.targets, dataset.splits, strict=True)
+    tags = {name: [str(value) for value in column] for name, column in dataset.tags.items()}
+    return fingerprint([[(id, hashes[id], target, split) for id, target, split in rows], tags])
 
 
 def remembered_scan(dataset: Dataset, cache: Cache, threads: int | None) -> Generator[Progress, None, Scan]:
@@ -119,6 +182,7 @@ def train(
     settings: Settings, *, out: str | Path | None = None, data: Any = None, cache: Cache | None = None
 ) -> Generator[Progress, None, tuple[Model, Run]]:
     """Train on images and save the model in a run's folder."""
+    check(settings)
     material = yield from open_material(settings, cache or Cache(), data=data)
     run = Run.start(settings, out=out)
     with run.locked():
@@ -129,7 +193,7 @@ def train(
 def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress, None, Model]:
     """Train a network on the training split, or go on where a killed run stopped; returns the saved model."""
     if (run.model_folder / "model.json").is_file():
-        return Model.load(run.model_folder)
+        return Model.load(run.model_folder, network=_own(settings.network))
     dataset, device = material.dataset, chosen_device(settings.device)
     train, validation = dataset.split("train"), dataset.split("val")
     if len(set(train.targets)) < 2:
@@ -157,19 +221,21 @@ def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress,
         device,
     )
     run.save_data(dataset, material.scan)
+    torch.manual_seed(settings.seed)  # dropout draws from it
     kept = run.load_checkpoint()
     if kept is not None:
         loop.restore(*kept)
+    logged = {row["step"] for row in run.logged()}  # some of it may come again after a kill
     saved = time.monotonic()
     try:
         for progress in loop:
             yield progress
-            if progress.stage == "validate":
+            if progress.stage == "validate" and progress.done not in logged:
                 run.log({"step": progress.done, "steps": progress.total, **progress.numbers})
             if progress.stage in ("train", "validate") and time.monotonic() - saved > SAVE_EVERY:
                 run.save_checkpoint(*loop.state())
                 saved = time.monotonic()
-    except (KeyboardInterrupt, GeneratorExit):
+    except GeneratorExit:  # between two steps, where the state is whole
         if loop.steps is not None:
             run.save_checkpoint(*loop.state())
         raise
@@ -190,9 +256,8 @@ def usual(built: networks.Built, train: Dataset, settings: Settings) -> training
         how = training.Settings(
             epochs=10,
             batch=32,
-            learning_rate=2e-3,
-            trunk_rate=0.15,
-            head_first=0.15,
+            learning_rate=1e-3,
+            fine_tune=True,
             weight_decay=0.02,
             augmentation=augmenting.PHOTOS if colour else augmenting.GREY,
         )
@@ -254,15 +319,19 @@ def _chosen_network(material: Material, settings: Settings) -> tuple[str, str]:
 def _preprocessing(material: Material, settings: Settings, built: networks.Built) -> Preprocessing:
     """As the network's weights want it; otherwise the images' own size, and the training split's mean and spread."""
     if built.preprocessing is not None:
-        own = built.preprocessing
-        return own if settings.image_size is None else replace(own, size=(settings.image_size,) * 2)
+        own, size = built.preprocessing, built.preprocessing.size
+        if settings.image_size is not None:
+            size = (settings.image_size, settings.image_size)
+        elif built.pretrained and chosen_device(settings.device).type == "cpu":
+            size = (min(ON_A_CPU, size[0]), min(ON_A_CPU, size[1]))
+        return replace(own, size=size)
     if settings.image_size is not None:
-        side = (settings.image_size, settings.image_size)
+        size = (settings.image_size, settings.image_size)
     else:
         height, width = _usual_side(material.scan)
-        side = (max(height, 8), max(width, 8)) if max(height, width) <= 64 else (64, 64)
+        size = (max(height, 8), max(width, 8)) if max(height, width) <= 64 else (64, 64)
     mean, std = _mean_and_std(material.dataset.split("train"))
-    return Preprocessing(size=side, fit="squash", mean=mean, std=std)
+    return Preprocessing(size=size, fit="squash", mean=mean, std=std)
 
 
 def _usual_side(scan: Scan) -> tuple[int, int]:

@@ -343,7 +343,7 @@ def _shown(names: Sequence[str], most: int = 12) -> str:
 def _device(device: str | torch.device) -> torch.device:
     """`auto` is the accelerator if there is one, else the CPU."""
     if device == "auto":
-        return torch.accelerator.current_accelerator() or torch.device("cpu")
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
     return torch.device(device)
 
 

@@ -6,6 +6,7 @@ no stale table.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 
 from seewhy import chance, explaining, fitting, imaging, shelf, splitting, statistics
 from seewhy.cache import Cache
-from seewhy.files import fingerprint
+from seewhy.files import fingerprint, sha256
 from seewhy.fitting import Material
 from seewhy.loading import Loader
 from seewhy.model import Model
@@ -57,7 +58,8 @@ class Planner:
         return table
 
     def _key(self, need: Need, material: Material, model: Model) -> str:
-        depends = [model.digest, material.digest, self.settings.seed, torch.get_num_threads(), fitting.code_version()]
+        asked = [self.settings.seed, self.settings.split_by, torch.get_num_threads()]
+        depends = [model.digest, material.digest, *asked, fitting.code_version(), *_own_code(need, model)]
         return f"{need.table}-{fingerprint([need.settings, depends])}"
 
     def baseline(
@@ -105,12 +107,14 @@ class Planner:
         return np.array(targets, dtype=object)
 
     def scan(self, material: Material, model: Model) -> Generator[Progress, None, Scan]:
-        """What the scan found, with the split each row ended up in."""
+        """What the scan found, with the split each row ended up in and what splitting could not do."""
         yield Progress("scan", 1, 1)
         splits = dict(zip(material.dataset.ids, material.dataset.splits, strict=True))
         table = material.scan.files
         column = pa.array([splits.get(id) for id in table["id"].to_pylist()], pa.string())
-        return replace(material.scan, files=table.set_column(table.column_names.index("split"), "split", column))
+        table = table.set_column(table.column_names.index("split"), "split", column)
+        problems = dict.fromkeys((*material.scan.problems, *material.dataset.problems))
+        return replace(material.scan, files=table, problems=tuple(problems))
 
     def leak(self, material: Material, model: Model) -> Generator[Progress, None, dict[str, Any]]:
         """What a plain random split would gain from look-alikes: the nearest neighbour on 32 x 32 grey pixels, under a
@@ -161,6 +165,13 @@ class Planner:
         if not self.log:
             raise Unavailable("the model was not trained in this run")
         return [dict(row) for row in self.log]
+
+
+def _own_code(need: Need, model: Model) -> list[str]:
+    """Hashes of files that may be the user's own, which no version of ours speaks of: explainers and the network."""
+    modules = [shelf.load("explainers", name) for name in dict(need.settings).get("methods", ())]
+    modules += [module for name, module in sys.modules.items() if name == model.name.partition(":")[0]]
+    return [sha256(module.__file__) for module in modules if module.__file__ is not None]
 
 
 #: Tables that cost less to make than to keep.

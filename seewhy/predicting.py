@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet
 import torch
@@ -136,10 +137,8 @@ def from_table(path: str | Path) -> Predictions:
     """
     path = Path(path)
     if path.suffix.lower() == ".csv":
-        text = pa.csv.ConvertOptions(
-            column_types={name: pa.string() for name in ("id", "target", "answer")}, strings_can_be_null=True
-        )
-        found = pa.csv.read_csv(path, convert_options=text)
+        text = pa.csv.ConvertOptions(column_types={name: pa.string() for name in ("id", "target", "answer")})
+        found = _empty_as_null(pa.csv.read_csv(path, convert_options=text))
     else:
         found = pa.parquet.read_table(path)
     for name in ("target", "answer"):
@@ -175,6 +174,16 @@ def as_parquet(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pa.parquet.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
+
+
+def _empty_as_null(table: pa.Table) -> pa.Table:
+    """A cell of text without text is no answer; one that says NA is, for a class may be called so."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            column = table.column(place)
+            empty = pa.compute.equal(column, "")
+            table = table.set_column(place, field, pa.compute.if_else(empty, pa.scalar(None, pa.string()), column))
+    return table
 
 
 def _check_table(table: pa.Table, path: Path) -> None:

@@ -14,7 +14,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,9 @@ class Run:
             run = cls(out)
             run._take(settings)
             return run
-        name = re.sub(r"[^\w.-]+", "-", Path(settings.data).name or "data").strip("-.")[:60] or "data"
+        data = Path(settings.data)
+        called = f"{data.parent.name} {data.stem}" if data.suffix in (".parquet", ".csv", ".jsonl") else data.name
+        name = re.sub(r"[^\w.-]+", "-", called).strip("-.")[:60] or "data"
         number = 1
         while (run := cls(Path(root) / (name if number == 1 else f"{name}-{number}"))).folder.exists():
             if not run.finished and run.settings == settings:
@@ -59,11 +61,15 @@ class Run:
 
     @classmethod
     def holding(cls, model: str | Path) -> Run:
-        """The run that a saved model lies in: the folder itself, or the one around it."""
+        """The run of that folder, or of the folder around a saved model."""
         folder = Path(model)
-        return cls(folder if (folder / "data.parquet").is_file() else folder.parent)
+        inside = (folder / "model.json").is_file() and (folder.parent / "settings.json").is_file()
+        return cls(folder.parent if inside else folder)
 
     def _take(self, settings: Settings) -> None:
+        for data in (settings.data, settings.test):
+            if data is not None and Path(data).is_dir() and self.folder.resolve().is_relative_to(Path(data).resolve()):
+                raise ValueError(f"{self.folder} lies inside the data, which are only read; name a folder with --out")
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"{self.folder} is a file; a run needs a folder")
         before = self.settings
@@ -76,7 +82,6 @@ class Run:
                 f"{self.folder} holds a run with other settings ({', '.join(differ)}); name another folder with --out"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        files.sweep(self.folder)
         files.write_json(self.folder / "settings.json", settings.as_dict())
 
     @property
@@ -109,6 +114,7 @@ class Run:
             raise RuntimeError(f"{self.folder} is in use by process {who}") from None
         try:
             holder.write_text(str(os.getpid()), encoding="utf-8")
+            files.sweep(self.folder)
             yield
         finally:
             holder.unlink(missing_ok=True)
@@ -153,13 +159,19 @@ class Run:
         pa.parquet.write_table(table, buffer)
         files.write_bytes(self.folder / "data.parquet", buffer.getvalue())
 
-    def seen(self) -> dict[str, str]:
-        """The split of each row that the model was made from, by the sha256 of its content; empty if unknown."""
+    def splits_of(self, ids: Sequence[str], hashes: Sequence[str]) -> tuple[str, ...] | None:
+        """The split of each row when the model was made: of the same row, else of the same content, else "test".
+
+        Content that the model has seen in training counts as seen wherever else it lies. None if nothing is known.
+        """
         path = self.folder / "data.parquet"
-        if not path.is_file():
-            return {}
-        table = pa.parquet.read_table(path)
-        return dict(zip(table["sha256"].to_pylist(), table["split"].to_pylist(), strict=True))
+        if self.settings is None or not path.is_file():
+            return None
+        order = ("test", "val", "train")
+        rows = sorted(pa.parquet.read_table(path).to_pylist(), key=lambda row: order.index(row["split"]))
+        known: dict[Any, str] = {row["sha256"]: row["split"] for row in rows}
+        known |= {(row["id"], row["sha256"]): row["split"] for row in rows}
+        return tuple(known.get(row, known.get(row[1], "test")) for row in zip(ids, hashes, strict=True))
 
     def save_pictures(self, images: Mapping[str, np.ndarray]) -> None:
         """Keep the thumbnails that the report shows, so that it can be written again without the data."""

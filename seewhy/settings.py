@@ -6,6 +6,7 @@ Imports nothing heavy, so that `--help` is quick.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args, get_type_hints
@@ -13,6 +14,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from seewhy.shelf import nearest
 
 POSITIVE = frozenset({"minutes", "epochs", "steps", "batch", "learning_rate", "image_size", "threads"})
+BELOW_ONE = frozenset({"label_smoothing"})
 
 
 def _asked(help: str, default: Any = None) -> Any:
@@ -76,8 +78,14 @@ class Settings:
                 raise ValueError(
                     f"Setting {name} is {value!r}. {nearest(str(value), choices)}It may be {' or '.join(choices)}."
                 )
-            if name in POSITIVE and not float(value) > 0:
+            if kind is tuple and not all(isinstance(entry, str) for entry in value):
+                raise ValueError(f"Setting {name} is {value!r}; it must be a list of names")
+            if name in POSITIVE and not 0 < float(value) < math.inf:
                 raise ValueError(f"Setting {name} is {value!r}; it must be more than 0")
+            if kind is int and not -(2**63) <= value < 2**63:
+                raise ValueError(f"Setting {name} is {value!r}; it must fit into 64 bits")
+            if name in BELOW_ONE and not 0 <= float(value) < 1:
+                raise ValueError(f"Setting {name} is {value!r}; it must be at least 0 and less than 1")
         chosen: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }

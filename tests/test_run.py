@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -78,3 +80,29 @@ def test_pictures_come_back_under_any_name(tmp_path):
     back = run.pictures()
     assert list(back) == list(images)
     assert all((back[name] == images[name]).all() for name in images)
+
+
+def test_a_models_run_is_found_around_it_and_a_file_of_the_users_own_is_not_taken_for_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = Run.start(Settings(data="x"), out="run")
+    (run.model_folder).mkdir()
+    (run.model_folder / "model.json").write_text("{}")
+    assert Run.holding("run").folder == Run.holding("run/model").folder == run.folder
+    (tmp_path / "data.parquet").write_bytes(b"the user's own")
+    assert Run.holding("lite0").splits_of(["a"], ["0"]) is None
+
+
+def test_content_that_was_trained_on_counts_as_seen_wherever_it_lies(tmp_path):
+    run = Run.start(Settings(data="x"), out=tmp_path / "run")
+    assert run.splits_of(["a"], ["0"]) is None
+    table = pa.table({"id": ["a", "b", "c"], "split": ["train", "test", "val"], "sha256": ["0", "0", "1"]})
+    pa.parquet.write_table(table, run.folder / "data.parquet")
+    assert run.splits_of(["b", "new", "moved", "x"], ["0", "0", "1", "2"]) == ("test", "train", "val", "test")
+
+
+def test_a_run_does_not_lie_in_the_data(tmp_path):
+    with pytest.raises(ValueError, match="lies inside the data, which are only read; name a folder with --out"):
+        Run.start(Settings(data=str(tmp_path)), out=tmp_path / "runs" / "a")
+    with pytest.raises(ValueError, match="lies inside the data"):
+        Run.start(Settings(data="digits", test=str(tmp_path)), root=tmp_path)
+    assert not any(tmp_path.iterdir())

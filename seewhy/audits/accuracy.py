@@ -15,7 +15,9 @@ import numpy as np
 
 from seewhy import statistics
 from seewhy.statistics import counted, percent
-from seewhy.types import Finding, Need, Tables
+from seewhy.types import Finding, Need, Pillar, Tables
+
+pillar: Pillar = "performance"
 
 
 def needs(**settings: Any) -> tuple[Need, ...]:
@@ -33,7 +35,7 @@ def check(tables: Tables, *, level: float = 0.95) -> Iterator[Finding]:
     doubts = [f"{counted(unlabelled, images)} without a label {'is' if unlabelled == 1 else 'are'} not counted."]
     common: dict[str, Any] = {
         "audit": "accuracy",
-        "pillar": "performance",
+        "pillar": pillar,
         "settings": {"level": level},
         "seed": tables.seed,
         "doubts": tuple([statistics.INDEPENDENT] + doubts * bool(unlabelled)),

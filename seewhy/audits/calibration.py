@@ -14,7 +14,9 @@ import numpy as np
 
 from seewhy import statistics
 from seewhy.statistics import counted, percent, points
-from seewhy.types import Finding, Need, Predictions, Severity, Tables
+from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
+
+pillar: Pillar = "performance"
 
 optional = frozenset({"baseline"})  # the validation images' one; nothing is audited without the audited images' own
 
@@ -41,7 +43,7 @@ def check(tables: Tables, *, level: float = 0.95, bins: int = 15, draws: int = 1
     common: dict[str, Any] = {
         "id": "calibration:error",
         "audit": "calibration",
-        "pillar": "performance",
+        "pillar": pillar,
         "unit": "share",
         "seed": tables.seed,
         "source": SOURCE,

@@ -14,7 +14,9 @@ import numpy as np
 
 from seewhy import statistics
 from seewhy.statistics import counted, percent, quoted
-from seewhy.types import Finding, Need, Predictions, Severity, Tables
+from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
+
+pillar: Pillar = "mistakes"
 
 
 def needs(**settings: Any) -> tuple[Need, ...]:
@@ -34,7 +36,7 @@ def check(tables: Tables, *, threshold: float = 0.9, level: float = 0.95, most: 
     common: dict[str, Any] = {
         "id": "confident_mistakes:all",
         "audit": "confident_mistakes",
-        "pillar": "mistakes",
+        "pillar": pillar,
         "unit": "share of mistakes",
         "settings": {"threshold": threshold, "level": level, "most": most},
         "seed": tables.seed,

@@ -17,7 +17,9 @@ from scipy import stats
 
 from seewhy import statistics
 from seewhy.statistics import counted, percent, quoted
-from seewhy.types import Finding, Need, Predictions, Tables
+from seewhy.types import Finding, Need, Pillar, Predictions, Tables
+
+pillar: Pillar = "mistakes"
 
 #: Up to how many classes the whole matrix is drawn.
 WHOLE = 30
@@ -45,7 +47,7 @@ def check(tables: Tables, *, level: float = 0.95, most: int = 10) -> Finding:
     common: dict[str, Any] = {
         "id": "confusion:most",
         "audit": "confusion",
-        "pillar": "mistakes",
+        "pillar": pillar,
         "unit": "share",
         "settings": {"level": level, "most": most},
         "seed": tables.seed,

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from seewhy.statistics import counted, listed, percent, quoted
-from seewhy.types import Finding, Need, Scan, Severity, Tables
+from seewhy.types import Finding, Need, Pillar, Scan, Severity, Tables
+
+pillar: Pillar = "data"
 
 SOURCE = "counts of the scanned files"
 
@@ -29,7 +31,7 @@ def check(tables: Tables, *, least: int = 10, most: int = 12) -> Iterator[Findin
     scan = tables.scan
     common: dict[str, Any] = {
         "audit": "data_quality",
-        "pillar": "data",
+        "pillar": pillar,
         "seed": tables.seed,
         "settings": {"least": least, "most": most},
         "source": SOURCE,

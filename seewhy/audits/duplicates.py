@@ -18,7 +18,9 @@ import numpy as np
 
 from seewhy import statistics
 from seewhy.statistics import counted, listed, percent, quoted
-from seewhy.types import Finding, Need, Scan, Severity, Tables
+from seewhy.types import Finding, Need, Pillar, Scan, Severity, Tables
+
+pillar: Pillar = "data"
 
 optional = frozenset({"baseline", "leak"})
 
@@ -56,7 +58,7 @@ def check(tables: Tables, *, level: float = 0.95, most: int = 12) -> Iterator[Fi
     twins = Twins(tables.scan)
     common: dict[str, Any] = {
         "audit": "duplicates",
-        "pillar": "data",
+        "pillar": pillar,
         "seed": tables.seed,
         "settings": {"level": level, "most": most},
     }

@@ -17,7 +17,9 @@ from jaxtyping import Float, Int
 from seewhy import statistics
 from seewhy.shelf import nearest
 from seewhy.statistics import counted, listed, percent, points, quoted
-from seewhy.types import Finding, Need, Predictions, Severity, Tables
+from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
+
+pillar: Pillar = "fair"
 
 #: More values than this are no groups; fewer numbers than the second are taken as words.
 MOST_GROUPS, FEW_NUMBERS, QUARTERS = 20, 6, 4
@@ -66,7 +68,7 @@ def check(
             raise ValueError(f"The predictions have no tag {tag!r}. {nearest(tag, predictions.tags)}{there}")
     common: dict[str, Any] = {
         "audit": "groups",
-        "pillar": "fair",
+        "pillar": pillar,
         "unit": "difference of shares",
         "seed": tables.seed,
         "source": SOURCE,

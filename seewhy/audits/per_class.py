@@ -17,7 +17,9 @@ from scipy import stats
 
 from seewhy import statistics
 from seewhy.statistics import counted, listed, percent, points, quoted
-from seewhy.types import Finding, Need, Predictions, Severity, Tables
+from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
+
+pillar: Pillar = "performance"
 
 #: How many classes are drawn; the worst ones where there are more.
 DRAWN = 30
@@ -50,7 +52,7 @@ def check(tables: Tables, *, level: float = 0.95, least: int = 10) -> Iterator[F
     rows = np.flatnonzero(~np.isnan(predictions["right"]))
     common: dict[str, Any] = {
         "audit": "per_class",
-        "pillar": "performance",
+        "pillar": pillar,
         "unit": "share",
         "settings": {"level": level, "least": least},
         "seed": tables.seed,

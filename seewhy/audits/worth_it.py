@@ -16,7 +16,9 @@ import numpy as np
 
 from seewhy import statistics
 from seewhy.statistics import counted, percent, quoted
-from seewhy.types import Finding, Need, Predictions, Tables
+from seewhy.types import Finding, Need, Pillar, Predictions, Tables
+
+pillar: Pillar = "performance"
 
 optional = frozenset({"train_targets", "linear_baseline"})
 
@@ -120,7 +122,7 @@ def _compared(
     return Finding(
         id=f"worth_it:{subject}",
         audit="worth_it",
-        pillar="performance",
+        pillar=pillar,
         statement=f"{verdict}, {against}, {how}.",
         found=None if unclear else not better,
         unit="difference of shares",
@@ -151,7 +153,7 @@ def _not_run(tables: Tables, subject: str, why: str, rival: str = "always giving
     return Finding(
         id=f"worth_it:{subject}",
         audit="worth_it",
-        pillar="performance",
+        pillar=pillar,
         statement=f"The network was not compared with {rival}: {why}.",
         unit="difference of shares",
         n=0,

@@ -1,0 +1,83 @@
+"""What several files of tests need: a folder of small photos, and the command line in this process."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from seewhy import cli
+
+
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, which is empty, with a cache beside it that is empty too."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("SEEWHY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sys, "path", sys.path.copy())
+    return folder
+
+
+@pytest.fixture
+def command(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Run `seewhy` with these words, in the current folder."""
+
+    def run(*words: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["seewhy", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        return Ended(end.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def write_photos(folder: Path, classes: tuple[str, ...] = ("cat", "dog"), each: int = 20, side: int = 16) -> Path:
+    """A sub-folder a class, each class of its own brightness; no two images are alike."""
+    random = np.random.default_rng(0)
+    for place, name in enumerate(classes):
+        (folder / name).mkdir(parents=True)
+        for number in range(each):
+            level = 60 + 120 * place / max(1, len(classes) - 1)
+            pixels = random.normal(level, 40, (side, side, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def photos(here: Path) -> Path:
+    """Forty photos of cats and dogs, in the current folder."""
+    return write_photos(here / "photos")
+
+
+@pytest.fixture
+def write() -> Callable[..., Path]:
+    """`write_photos`, for tests that need other classes."""
+    return write_photos
+
+
+@pytest.fixture
+def content() -> Callable[[Path], dict[str, str]]:
+    """A folder's files with the hash of what is in them, to see that nobody changed it."""
+
+    def of(folder: Path) -> dict[str, str]:
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    return of

@@ -1,0 +1,244 @@
+"""The command line: what it prints where, how it ends, and what it says of a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seewhy import cli
+
+QUICK = ("--network", "resnet_tiny", "--steps", "4", "--threads", "1")
+
+
+def test_help_answers_at_once_and_loads_nothing_heavy():
+    program = "import sys; from seewhy import cli; print([name for name in ('torch', 'numpy', 'timm') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_every_command_has_a_sentence_of_help(command):
+    shown = command("--help").out
+    for name in ("audit", "train", "predict", "explain", "networks", "scan", "report", "cache"):
+        assert re.search(rf"^\s+{name}\s+\w", shown, re.MULTILINE), name
+        assert command(name, "--help").code == 0
+
+
+WRONG = [
+    (("audit", "nowhere"), "There is no 'nowhere'."),
+    (("audit", "photos", "--networks", "x"), "No such option: --networks"),
+    (("audit", "photos", "--split", "rondom"), "Setting split is 'rondom'. Did you mean 'random'?"),
+    (("audit", "photos", "--network", "resnet_tinny"), "No network 'resnet_tinny'. Did you mean 'resnet_tiny'?"),
+    (("audit", "photos", "--network", "timm:resnet1888"), "resnet1888"),
+    (("audit", "photos", "--audits", "acuracy"), "No audit 'acuracy'. Did you mean 'accuracy'?"),
+    (("audit", "photos", "--model", "lite1"), "No model 'lite1'"),
+    (("audit", "photos", "--device", "tpu9"), "The device 'tpu9' cannot be used here"),
+    (("audit", "photos", "--groups", "sex"), "photos has no tag 'sex'. There are none."),
+    (("audit", "photos", "--fail-on", "seriuos"), "--fail-on is 'seriuos'. Did you mean 'serious'?"),
+    (("audit", "photos", "--minutes", "inf"), "Setting minutes is inf; it must be more than 0"),
+    (("audit", "photos", "--label-smoothing", "1"), "Setting label_smoothing is 1.0; it must be at least 0"),
+    (("audit", "photos", "--seed", 2**70), "it must fit into 64 bits"),
+    (("train", "photos", "--threads", "0"), "Setting threads is 0; it must be more than 0"),
+    (("audit", "photos", "--config", "missing.toml"), "missing.toml: No such file or directory"),
+    (("audit", "photos", "--out", "photos/run"), "photos/run lies inside the data, which are only read"),
+    (("predict", "lite0", "nowhere.jpg"), "There is no 'nowhere.jpg'"),
+    (("predict", "lenet", "photos"), "The network 'lenet' has no weights of its own"),
+    (("networks", "lennet5"), "No network 'lennet5'. Did you mean 'lenet5'?"),
+    (("report", "photos"), "photos holds no finished run; `seewhy audit` makes one"),
+    (("scan", "photos", "--label", "x"), "photos is read as folder, which has no columns"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"), WRONG, ids=lambda value: None if isinstance(value, str) else " ".join(map(str, value))
+)
+def test_wrong_use_ends_in_one_sentence_and_leaves_nothing_behind(here, command, photos, content, words, says):
+    before = content(here)
+    ended = command(*words)
+    assert ended.code == 2
+    assert says in ended.err
+    assert ended.err.count("\n") == 1
+    assert not ended.out
+    assert content(here) == before
+
+
+def test_a_settings_file_lies_beneath_the_flags_and_its_mistakes_are_named(here, command, photos):
+    settings = here / "x.toml"
+    settings.write_text('network = "resnet_tiny"\nsteps = 4\nthreads = 1\nseed = 5\n')
+    trained = json.loads(command("train", photos, "--config", settings, "--seed", 7, "--out", "x", "--json").out)
+    assert trained["seed"] == 7
+    assert trained["training"]["steps"] == 4
+    for text, says in (
+        ("lerning_rate = 1", "No setting 'lerning_rate'. Did you mean 'learning_rate'?"),
+        ("steps = ", "x.toml is not readable as TOML"),
+        ('threads = "two"', "Setting threads is 'two'; it must be of type int"),
+        ("groups = [1, 2]", "Setting groups is [1, 2]; it must be a list of names"),
+    ):
+        settings.write_text(text)
+        ended = command("train", photos, "--config", settings)
+        assert ended.code == 2
+        assert says in ended.err
+        assert ended.err.count("\n") == 1
+
+
+def test_fail_on_ends_with_1_where_something_is_as_bad_and_0_where_nothing_is(here, command, photos):
+    words = ("audit", photos, *QUICK, "--json", "--out", "x")
+    worst = {finding["severity"] for finding in json.loads(command(*words).out)["findings"]}
+    assert "moderate" in worst or "serious" in worst or "minor" in worst
+    assert command(*words, "--fail-on", "minor").code == 1
+    assert command(*words, "--fail-on", "critical").code == (1 if "critical" in worst else 0)
+
+
+def test_predict_names_what_it_cannot_read_and_fails_only_where_it_can_read_nothing(here, command, photos):
+    broken = photos / "cat" / "\x1b[31mred.png"
+    broken.write_bytes(b"no image")
+    (photos / ".git").mkdir()
+    (photos / ".git" / "hidden.txt").write_text("hidden")
+    command("train", photos, *QUICK, "--out", "x")
+    ended = command("predict", "x", photos)
+    assert ended.code == 0
+    assert len(ended.out.splitlines()) == 40
+    assert ended.err.count("\n") == 1
+    assert r"\x1b[31mred.png" in ended.err
+    assert "\x1b" not in ended.out + ended.err
+    assert command("predict", "x", broken).code == 2
+    (here / "empty").mkdir()
+    assert "There is no file in empty" in command("predict", "x", "empty").err
+    explained = command("explain", "x", broken, photos / "cat" / "1.png", "--method", "gradient", "--json")
+    assert explained.code == 0
+    told = json.loads(explained.out)
+    assert [each["id"] for each in told["failed"]] == [str(broken)]
+    assert len(told["explanations"]) == 1
+
+
+def test_explain_writes_pictures_and_checks_names_first(here, command, photos):
+    command("train", photos, *QUICK, "--out", "x")
+    image = photos / "cat" / "1.png"
+    ended = command("explain", "x", image, "--target", "cat - dog", "--method", "occlusion", "--out", "heat", "--json")
+    assert ended.code == 0, ended.err
+    (row,) = json.loads(ended.out)["explanations"]
+    assert row["question"] == "cat rather than dog"
+    assert list(row["pictures"]) == ["occlusion"]
+    assert (here / row["pictures"]["occlusion"]).read_bytes().startswith(b"\x89PNG")
+    for words, says in (
+        (("--target", "cta"), "No class 'cta'. Did you mean 'cat'? There are: cat, dog.\n"),
+        (("--method", "oclusion"), "No explainer 'oclusion'. Did you mean 'occlusion'?"),
+    ):
+        wrong = command("explain", "x", image, *words, "--out", "other")
+        assert wrong.code == 2
+        assert wrong.err.startswith(says)
+        assert not (here / "other").exists()
+
+
+OWN = """
+import torch
+
+
+class Own(torch.nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.classes = ("cat", "dog")
+        self.last = torch.nn.Linear(3, classes)
+
+    def forward(self, x):
+        return self.last(x.mean((2, 3)))
+
+
+def small(classes=2):
+    return Own(classes)
+"""
+
+
+@pytest.mark.slow
+def test_a_module_in_the_current_folder_is_found_by_the_installed_command(here, photos):
+    (here / "my_networks.py").write_text(OWN)
+    (here / "random.py").write_text("raise AssertionError('hides a library')")
+    installed = Path(sys.executable).with_name("seewhy")
+    for words in (
+        ["train", "photos", "--network", "my_networks:small", "--steps", "4", "--threads", "1", "--out", "x"],
+        ["audit", "photos", "--network", "my_networks:small", "--steps", "4", "--threads", "1", "--out", "x"],
+        ["predict", "my_networks:small", "photos", "--csv"],
+    ):
+        ended = subprocess.run([installed, *words], capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.err
+
+
+def test_only_names_that_are_the_users_own_open_the_current_folder(here, monkeypatch):
+    monkeypatch.setattr(sys, "path", ["/elsewhere"])
+    cli._find_own("lite0", None)
+    assert sys.path == ["/elsewhere"]
+    cli._find_own("mine:network")
+    cli._find_own("mine.method")
+    assert sys.path == ["/elsewhere", str(here)]
+
+
+def test_an_interrupt_waits_for_the_step_and_a_second_one_does_not(capsys):
+    reached = []
+
+    def work():
+        from seewhy.types import Progress
+
+        try:
+            for step in range(3):
+                reached.append(step)
+                signal.raise_signal(signal.SIGINT)
+                reached.append("whole")
+                yield Progress("train", step, 3)
+        finally:
+            reached.append("closed")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        cli._watched(work())
+    assert reached == [0, "whole", "closed"]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert capsys.readouterr().err == "Stopping after this step; once more to stop at once.\n"
+    with cli._interrupts():
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_the_cache_is_shown_and_cleared(here, command, photos):
+    command("scan", photos)
+    shown = json.loads(command("cache", "--json").out)
+    assert shown["tables"] == 1
+    assert shown["bytes"] > 0
+    assert shown["folder"] == os.environ["SEEWHY_CACHE"]
+    assert command("cache").out.startswith("1 tables, ")
+    cleared = json.loads(command("cache", "--clear", "--json").out)
+    assert cleared == {**shown, "tables": 0, "bytes": 0, "freed": shown["bytes"]}
+
+
+@pytest.mark.slow
+def test_networks_are_listed(command):
+    rows = json.loads(command("networks", "--json").out)
+    assert {"name", "parameters", "multiply_adds", "weights", "paper"} <= set(rows[0])
+    assert "resnet20" in {row["name"] for row in rows}
+
+
+def test_a_network_is_shown_layer_by_layer(command):
+    shown = command("networks", "resnet20")
+    assert shown.code == 0
+    assert "Linear" in shown.out
+    layers = json.loads(command("networks", "resnet20", "--json").out)
+    assert sum(layer["parameters"] for layer in layers if layer["kind"] == "Linear") == 650
+
+
+def test_a_scan_is_read_by_people_too(here, command, photos):
+    (photos / "cat" / "broken.png").write_bytes(b"")
+    shown = command("scan", photos).out
+    assert shown.startswith("41 images in 2 classes, 40 can be used\n")
+    assert "cat/broken.png" in shown
+
+
+def test_a_table_is_cut_off_without_a_trace(here, photos):
+    program = f"{sys.executable} -m seewhy.cli scan {photos} --json"
+    ended = subprocess.run(f"{program} | head -c 1", shell=True, capture_output=True, text=True, check=False)
+    assert ended.stdout == "{"
+    assert "Traceback" not in ended.stderr

@@ -1,0 +1,187 @@
+"""From images to a model: what is chosen, what is remembered, and how a stopped training goes on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seewhy import fitting, networks
+from seewhy.cache import Cache
+from seewhy.model import Model
+from seewhy.run import Run
+from seewhy.settings import Settings
+from seewhy.types import Progress
+
+
+def finished(work):
+    """What the work returns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def pixels(count=40, side=8, colour=True):
+    """Light and dark images, no two alike, as (images, labels)."""
+    random = np.random.default_rng(0)
+    labels = ["dark", "light"] * (count // 2)
+    channels = 3 if colour else 1
+    images = [random.integers(0, 128, (side, side, channels)) + 120 * (label == "light") for label in labels]
+    return np.stack(images).repeat(1 if colour else 3, axis=3).astype(np.uint8), labels
+
+
+def asked(**settings):
+    return Settings(**{"data": "arrays", "network": "resnet_tiny", "steps": 8, "threads": 1, **settings})
+
+
+def train(out, given=None, **settings):
+    return finished(fitting.train(asked(**settings), out=out, data=given or pixels()))
+
+
+def equal(first: Model, second: Model) -> bool:
+    ours, theirs = first.network.state_dict(), second.network.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_the_same_settings_give_the_same_weights_and_another_seed_others(here):
+    first, run = train("a")
+    torch.rand(7)  # what was drawn in this process before changes nothing
+    assert equal(first, train("b")[0])
+    assert not equal(first, train("c", seed=1)[0])
+    assert equal(first, Model.load(run.model_folder))
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_training_that_is_stopped_between_steps_goes_on_to_the_same_weights(here, step):
+    whole, _ = train("whole")
+    work = fitting.train(asked(), out="stopped", data=pixels())
+    for progress in work:
+        if progress.stage == "train" and progress.done == step:
+            work.close()
+    run = Run("stopped")
+    assert run.load_checkpoint()[1]["step"] == step
+    assert not run.model_folder.exists()
+    resumed, _ = train("stopped")
+    assert equal(resumed, whole)
+    assert run.load_checkpoint() is None
+    steps = [row["step"] for row in run.logged()]
+    assert steps == sorted(set(steps))
+    assert steps[-1] == 8
+
+
+def test_a_kill_costs_what_came_after_the_last_save_and_changes_nothing(here, monkeypatch):
+    whole, _ = train("whole")
+    saves = []
+    save = Run.save_checkpoint
+
+    def save_at_first(run, tensors, plain):
+        if plain["step"] <= 3:  # the steps after it are lost, and what they logged comes again
+            saves.append(plain["step"])
+            save(run, tensors, plain)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(fitting, "SAVE_EVERY", 0.0)
+        killed.setattr(Run, "save_checkpoint", save_at_first)
+        work = fitting.train(asked(), out="killed", data=pixels())
+        for progress in work:
+            if progress.done == 6 and progress.stage == "train":
+                work.close()
+    assert saves[-1] == 3
+    assert [row["step"] for row in Run("killed").logged()] == [1, 2, 3, 4, 5]
+    resumed, run = train("killed")
+    assert equal(resumed, whole)
+    assert [row["step"] for row in run.logged()] == list(range(1, 9))
+
+
+def test_a_finished_training_is_not_done_again(here, monkeypatch):
+    first, _ = train("a")
+    monkeypatch.setattr(fitting.training, "Training", None)
+    assert equal(first, train("a")[0])
+
+
+def test_a_scan_is_remembered_by_content_and_an_edited_file_is_seen(here, photos, monkeypatch):
+    cache, settings = Cache(here / "cache"), Settings(data=str(photos))
+    first = finished(fitting.open_material(settings, cache))
+    scans = []
+    scan = fitting.scanning.scan
+    monkeypatch.setattr(fitting.scanning, "scan", lambda *given, **named: scans.append(1) or scan(*given, **named))
+    assert finished(fitting.open_material(settings, cache)).digest == first.digest
+    assert not scans
+    (photos / "cat" / "1.png").write_bytes((photos / "cat" / "2.png").read_bytes())
+    changed = finished(fitting.open_material(settings, cache))
+    assert scans
+    assert changed.digest != first.digest
+    assert changed.scan.same == (("cat/1.png", "cat/2.png"),)
+
+
+def test_the_digest_names_content_labels_tags_and_split(here, photos):
+    cache = Cache(here / "cache")
+    digests = [
+        finished(fitting.open_material(Settings(data=str(photos), **settings), cache)).digest
+        for settings in ({}, {"seed": 1}, {"split": "random", "seed": 2})
+    ]
+    (photos / "cat" / "1.png").rename(photos / "dog" / "other.png")
+    digests.append(finished(fitting.open_material(Settings(data=str(photos)), cache)).digest)
+    assert len(set(digests)) == 4
+
+
+def test_small_images_keep_their_size_and_are_normalised_by_the_training_split(here):
+    model, _ = train("a", pixels(side=12))
+    assert model.preprocessing.size == (12, 12)
+    assert all(0.3 < mean < 0.6 for mean in model.preprocessing.mean)
+    assert train("b", pixels(side=12), image_size=24)[0].preprocessing.size == (24, 24)
+
+
+def test_the_network_is_chosen_and_the_reason_is_kept(here):
+    model, _ = train("a", network=None)
+    assert model.name == "resnet_tiny"
+    assert model.provenance["network_reason"].startswith("28 images of 2 classes, usually 8 x 8 pixels: tiny images")
+    assert train("b")[0].provenance["network_reason"] == "named by you"
+
+
+def test_what_the_user_names_wins_and_a_cpu_gets_ten_minutes_if_nothing_is_said(here):
+    built = networks.find("resnet_tiny", classes=2)
+    material = finished(fitting.open_material(Settings(data="arrays"), Cache(), data=pixels(colour=False)))
+    rows = material.dataset.split("train")
+    how = fitting.usual(built, rows, Settings(data="arrays", learning_rate=0.5, optimizer="sgd", device="cpu"))
+    assert (how.learning_rate, how.optimizer, how.minutes) == (0.5, "sgd", 10.0)
+    assert fitting.usual(built, rows, Settings(data="arrays", epochs=2, device="cpu")).minutes is None
+    assert fitting.usual(built, rows, Settings(data="arrays", device="cpu")).augmentation == fitting.augmenting.GREY
+
+
+def test_a_classifier_needs_two_classes(here):
+    images, _ = pixels(8)
+    with pytest.raises(ValueError, match=r"has 1 class\(es\); a classifier needs 2. . rows of the classes 'cat'"):
+        train("a", (images, ["cat"] * 8))
+
+
+def test_data_without_a_usable_image_say_what_is_wrong_with_the_first(here):
+    (here / "photos" / "cat").mkdir(parents=True)
+    (here / "photos" / "cat" / "a.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"holds no image that can be used: 1 problem\(s\), the first: cat/a.png: "):
+        finished(fitting.open_material(Settings(data="photos"), Cache(here / "cache")))
+
+
+def test_rare_classes_weigh_more_with_mean_one_over_the_examples():
+    images, _ = pixels(8)
+    labels = ["dark"] * 6 + ["light"] * 2
+    dataset = fitting.sources.open((images, labels))
+    weights = fitting._balanced(dataset)
+    assert weights == pytest.approx((8 / 12, 2.0))
+    assert np.mean([weights[dataset.classes.index(label)] for label in labels]) == pytest.approx(1)
+
+
+def test_a_network_and_a_device_are_checked_before_anything_is_read(here):
+    with pytest.raises(KeyError, match="No network 'lenett'. Did you mean 'lenet'"):
+        next(fitting.train(asked(network="lenett", data="nowhere")))
+    with pytest.raises(ValueError, match="The device 'cuda:77' cannot be used here"):
+        next(fitting.train(asked(device="cuda:77", data="nowhere")))
+
+
+def test_work_tells_how_far_it_is(here):
+    stages = {
+        progress.stage for progress in fitting.train(asked(), out="a", data=pixels()) if isinstance(progress, Progress)
+    }
+    assert {"open", "read", "scan", "decode", "train", "validate"} <= stages
