@@ -5,6 +5,10 @@ from seewhy import heatmap
 from seewhy.types import Explanation
 
 
+def noise(side: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
 def test_few_pixels_are_enlarged_as_squares_and_many_are_made_small():
     few = noise(8, 0)
     assert np.array_equal(heatmap.fitted(few, 96)[::12, ::12], few)

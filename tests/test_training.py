@@ -121,7 +121,8 @@ def test_a_head_that_is_fitted_first_starts_near_its_best_and_moves_nothing_belo
         if progress.stage == "calibrate":
             break
     moved = {name for name, value in training.network.state_dict().items() if not torch.equal(value, before[name])}
-    assert moved == {"body.5.weight", "body.5.bias"}
+    statistics = {f"body.1.{name}" for name in ("running_mean", "running_var", "num_batches_tracked")}
+    assert moved == {"body.5.weight", "body.5.bias"} | statistics
     assert evaluate(training.network, training.train, 20, "cpu")[1] == 1.0
 
 

@@ -32,7 +32,7 @@ channels = 3
 
 sizes: dict[str, dict[str, Any]] = {
     **{f"resnet{depth}": {"depth": depth} for depth in (20, 32, 44, 56, 110, 1202)},
-    **{f"plain{depth}": {"depth": depth, "residual": False} for depth in (20, 32, 44, 56, 110, 1202)},
+    **{f"plain{depth}": {"depth": depth, "residual": False} for depth in (20, 32, 44, 56, 110)},
     "resnet_small": {"depth": 8, "width": 32, "stem": "half"},
     "resnet_tiny": {"depth": 8, "width": 32},
 }
