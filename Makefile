@@ -56,7 +56,8 @@ browser:
 
 setup: .venv/ready-$(LOCK)
 
-$(ENV)/ready: requirements.lock
+# No prerequisite: the name holds the hash of the lock, and a fresh clone is newer than an environment it can share.
+$(ENV)/ready:
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed"; exit 2; }
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "SeeWhy needs Python 3.11 or newer; $$($(PYTHON) --version) is $(PYTHON). Set PYTHON=..."; exit 2; }
 	@echo "installing the locked versions into $(ENV) (once, some minutes)"
