@@ -225,7 +225,8 @@ def test_every_network_feels_each_pixel_of_its_image(name):
     assert output.shape == (2, 3)
     (gradient,) = torch.autograd.grad(output.square().sum(), image)
     assert gradient.isfinite().all()
-    assert (gradient[:, :, 4:-4, 4:-4].abs().sum((0, 1)) > 0).float().mean() > 0.7  # a few dead ReLUs hide pixels
+    least = 0.7 if name.endswith("_w25") else 0.9  # six first filters: ReLU and pooling lose a pixel now and then
+    assert (gradient[:, :, 4:-4, 4:-4].abs().sum((0, 1)) > 0).float().mean() > least
 
 
 @pytest.mark.parametrize("name", DRAWN)
