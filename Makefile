@@ -40,7 +40,7 @@ docs: setup
 	$(RUN)/python docs/generate.py
 
 lock:
-	uv pip compile --universal --python-version 3.11 --extra dev pyproject.toml --no-header --no-annotate \
+	uv pip compile --universal --python-version 3.11 --extra dev --extra onnx --extra tensorboard --extra benchmarks pyproject.toml --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 wheel: setup

@@ -10,28 +10,23 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import os
 import shlex
-import signal
 import sys
 import tomllib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from seewhy import console
 from seewhy.settings import Settings, help_of, kinds
 from seewhy.shelf import nearest
-
-if TYPE_CHECKING:
-    from seewhy.types import Progress
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
 )
-Result = TypeVar("Result")
 
 ModelName = Annotated[
     str,
@@ -110,9 +105,9 @@ def audit(
     if fail_on is not None and fail_on not in SEVERITIES[1:]:
         near = nearest(fail_on, SEVERITIES[1:])
         raise ValueError(f"--fail-on is {fail_on!r}. {near}It must be one of {', '.join(SEVERITIES[1:])}.")
-    report, run = _watched(auditing.audit(settings, out=out, command=_command()))
+    report, run = console.watched(auditing.audit(settings, out=out, command=_command()))
     if as_json:
-        _print_json(exports.load("json").document(report))
+        console.print_json(exports.load("json").document(report))
     else:
         exports.load("terminal").render(report)
         print(f"\n{run.folder / 'report.html'}")  # noqa: T201
@@ -127,10 +122,10 @@ def train(settings: Settings, out: Out = None, as_json: Json = False) -> None:
     """Train a network on DATA and save it."""
     from seewhy import fitting
 
-    model, run = _watched(fitting.train(settings, out=out))
+    model, run = console.watched(fitting.train(settings, out=out))
     best = model.provenance.get("best", {})
     if as_json:
-        _print_json({"run": str(run.folder), "model": str(run.model_folder), **model.provenance})
+        console.print_json({"run": str(run.folder), "model": str(run.model_folder), **model.provenance})
     else:
         right = f", right on {best['val_accuracy']:.1%} of the validation images" if "val_accuracy" in best else ""
         print(f"{model.name}{right}\n{run.model_folder}")  # noqa: T201
@@ -161,16 +156,16 @@ def predict(
         for path, answer in answered
     ]
     if as_json:
-        _print_json(
+        console.print_json(
             {"model": loaded.name, "answers": rows, "failed": [{"id": str(path), "why": why} for path, why in failed]}
         )
     elif csv:
-        _print_csv(rows)
+        console.print_csv(rows)
     else:
         for row in rows:
             others = ", ".join(f"{name} {share:.0%}" for name, share in row["top"][1:3])
-            _tell(f"{row['id']}: {row['answer']} {row['confidence']:.0%}" + (f"  ({others})" if others else ""))
-    _say_failed(failed)
+            console.tell(f"{row['id']}: {row['answer']} {row['confidence']:.0%}" + (f"  ({others})" if others else ""))
+    console.say_failed(failed)
     if not rows:
         raise typer.Exit(2)
 
@@ -208,12 +203,12 @@ def explain(
             row = explaining.write_pictures(loaded, path, answer, methods=method, target=target, out=out)
             rows.append(row)
             if not as_json:
-                _tell(f"{path}: {row['answer']} {row['confidence']:.0%}, asked about {row['question']!r}")
-                _tell("  " + "  ".join(row["pictures"].values()))
+                console.tell(f"{path}: {row['answer']} {row['confidence']:.0%}, asked about {row['question']!r}")
+                console.tell("  " + "  ".join(row["pictures"].values()))
     if as_json:
         named = [{"id": str(path), "why": why} for path, why in failed]
-        _print_json({"model": loaded.name, "explanations": rows, "failed": named})
-    _say_failed(failed)
+        console.print_json({"model": loaded.name, "explanations": rows, "failed": named})
+    console.say_failed(failed)
     if not rows:
         raise typer.Exit(2)
 
@@ -228,9 +223,9 @@ def networks(
     _find_own(name)
     rows = _counted() if name is None else shelf.layers(name)
     if as_json:
-        _print_json(rows)
+        console.print_json(rows)
     else:
-        _print_table(rows)
+        console.print_table(rows)
 
 
 @app.command()
@@ -239,11 +234,11 @@ def scan(settings: Settings, as_json: Json = False) -> None:
     """What is wrong with DATA, before anything is learnt?"""
     from seewhy import fitting
 
-    found = _watched(fitting.scanned(settings))
+    found = console.watched(fitting.scanned(settings))
     if as_json:
-        _print_json(found)
+        console.print_json(found)
     else:
-        _print_scan(found)
+        console.print_scan(found)
 
 
 @app.command()
@@ -259,7 +254,7 @@ def report(
     _find_own(export)
     found = auditing.report_of(run)
     if as_json:
-        _print_json(exports.load("json").document(found))
+        console.print_json(exports.load("json").document(found))
         return
     exports.load("terminal").render(found)
     if export != "terminal" or out is not None:
@@ -279,7 +274,7 @@ def cache(
     entries = kept.entries()
     held = sum(size for _, size, _ in entries)
     if as_json:
-        _print_json({"folder": str(kept.folder), "tables": len(entries), "bytes": held, "freed": freed})
+        console.print_json({"folder": str(kept.folder), "tables": len(entries), "bytes": held, "freed": freed})
     else:
         done = f"dropped {freed / 1e6:.1f} MB; " if clear else ""
         print(f"{done}{len(entries)} tables, {held / 1e6:.1f} MB in {kept.folder}")  # noqa: T201
@@ -301,75 +296,12 @@ def main() -> None:
         if isinstance(error, (ValueError, KeyError, OSError, FloatingPointError, RuntimeError)) or hasattr(
             error, "format_message"
         ):
-            _say(_sentence(error))
+            console.say(console.sentence(error))
             sys.exit(2)
         raise
     if code == 130:
-        _say("Interrupted. What was done is kept; the same command goes on from there.")
+        console.say("Interrupted. What was done is kept; the same command goes on from there.")
     sys.exit(code)
-
-
-def _watched(work: Generator[Progress, None, Result]) -> Result:
-    """Run to the end with a progress bar on standard error, if somebody is there to see it."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description:<10}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )  # fmt: skip
-    with (
-        Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
-        contextlib.closing(work),
-        _interrupts() as interrupted,
-    ):
-        shown: dict[str, Any] = {}
-        while True:
-            try:
-                progress = next(work)
-            except StopIteration as end:
-                return end.value
-            if interrupted:
-                raise KeyboardInterrupt
-            if progress.stage not in shown:
-                for earlier in shown.values():
-                    bars.update(earlier, visible=False)
-                shown[progress.stage] = bars.add_task(progress.stage, total=progress.total, note="")
-            note = escape(_numbers(progress.numbers) or progress.note)
-            bars.update(shown[progress.stage], completed=progress.done, total=progress.total, note=note, visible=True)
-
-
-@contextlib.contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """A list that receives an interrupt, so that work ends between two of its steps, where its state is whole.
-
-    A second interrupt does not wait.
-    """
-    received: list[int] = []
-
-    def receive(number: int, frame: Any) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-        _say("Stopping after this step; once more to stop at once.")
-
-    before = signal.signal(signal.SIGINT, receive)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _numbers(numbers: Any) -> str:
-    """The few that a person watches."""
-    words = {
-        "epoch": "epoch {:.0f}", "loss": "loss {:.3f}", "accuracy": "right {:.1%}", "val_accuracy": "validation {:.1%}",
-        "images_per_second": "{:,.0f} images/s",
-    }  # fmt: skip
-    return "  ".join(shape.format(numbers[name]) for name, shape in words.items() if name in numbers)
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
@@ -397,7 +329,7 @@ def _counted() -> list[dict[str, Any]]:
     cache, key = Cache(), f"networks-{code_version()}"
     found = cache.get(key)
     if found is None:
-        _say("Counting the multiply-adds of every network, once ...")
+        console.say("Counting the multiply-adds of every network, once ...")
         found = {"rows": shelf.table()}
         cache.put(key, found)
     return found["rows"]
@@ -446,73 +378,6 @@ def _image_files(paths: list[Path]) -> list[Path]:
 
 def _hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))  # noqa: T201
-
-
-def _print_csv(rows: list[dict[str, Any]]) -> None:
-    import csv
-
-    writer = csv.DictWriter(sys.stdout, ["id", "answer", "confidence"], extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows({**row, "id": _cell(row["id"]), "answer": _cell(row["answer"])} for row in rows)
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet must not take a file's name for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0] if rows else ():
-        table.add_column(name.replace("_", " "), justify="right" if isinstance(rows[0][name], (int, float)) else "left")
-    for row in rows:
-        cells = (f"{value:,}" if isinstance(value, int) and value > 9999 else str(value) for value in row.values())
-        table.add_row(*(escape(cell) if cell != "None" else "" for cell in cells))
-    Console().print(table)
-
-
-def _print_scan(found: dict[str, Any]) -> None:
-    _tell(f"{found['images']:,} images in {len(found['classes'])} classes, {found['usable']:,} can be used")
-    for problem in found["problems"]:
-        _tell(f"  {problem['code']}: {problem['where']}: {problem['what']}")
-    _tell(f"{len(found['same']):,} groups of equal images, {len(found['near']):,} of look-alikes")
-
-
-def _sentence(error: BaseException) -> str:
-    if hasattr(error, "format_message"):
-        return error.format_message()
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename}: {error.strerror}"
-    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    return text or type(error).__name__
-
-
-def _say(text: str) -> None:
-    """A line on standard error."""
-    print(_visible(text), file=sys.stderr)  # noqa: T201
-
-
-def _say_failed(failed: list[tuple[Path, str]]) -> None:
-    for path, why in failed:
-        _say(why if str(path) in why else f"{path}: {why}")
-
-
-def _tell(text: str) -> None:
-    """A line on standard output."""
-    print(_visible(text))  # noqa: T201
-
-
-def _visible(text: str) -> str:
-    """The name of a file must not command the terminal: controls are spelled out."""
-    return "".join(letter if letter.isprintable() or letter in "\n\u200d" else repr(letter)[1:-1] for letter in text)
 
 
 if __name__ == "__main__":

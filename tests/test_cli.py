@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from seewhy import cli
+from seewhy import cli, console
 
 QUICK = ("--network", "resnet_tiny", "--steps", "4", "--threads", "1")
 
@@ -194,11 +194,11 @@ def test_an_interrupt_waits_for_the_step_and_a_second_one_does_not(capsys):
 
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        cli._watched(work())
+        console.watched(work())
     assert reached == [0, "whole", "closed"]
     assert signal.getsignal(signal.SIGINT) is before
     assert capsys.readouterr().err == "Stopping after this step; once more to stop at once.\n"
-    with cli._interrupts():
+    with console.interrupts():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
