@@ -1,4 +1,4 @@
-"""How sure can one be of a number, and how is that said in a sentence?
+"""How sure can one be of a number?
 
 Small exact functions on arrays. A share or a rightness is in 0 to 1, `level` is the confidence level in 0 to 1, `rows`
 are independent examples unless a `unit` says which belong together; NaN never enters. Whatever draws at random takes
@@ -8,12 +8,14 @@ a seed and gives the same answer again.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
-from scipy import optimize, special, stats
+from scipy import special, stats
+
+from seewhy.wording import percent, points
 
 #: Counts and shares come as Python's numbers or as arrays; what is returned has the same shape.
 Number = float | int | np.number | np.ndarray
@@ -62,10 +64,11 @@ def wilson(successes: Number, n: Number, level: float = 0.95) -> tuple[Any, Any]
     Wilson 1927, https://doi.org/10.1080/01621459.1927.10502953. Nothing is known of a share of no rows: (0, 1). `n` may
     be an effective number of rows, and so need not be whole.
     """
-    return _score_interval(successes, n, special.ndtri((1 + level) / 2))
+    return score_interval(successes, n, special.ndtri((1 + level) / 2))
 
 
-def _score_interval(successes: Number, n: Number, z: float) -> tuple[Any, Any]:
+def score_interval(successes: Number, n: Number, z: float) -> tuple[Any, Any]:
+    """Wilson's interval with another quantile than the normal's, for a share that is estimated with less."""
     n = np.asarray(n, dtype=float)
     rows = np.where(n > 0, n, 1.0)
     share = np.asarray(successes, dtype=float) / rows
@@ -326,272 +329,3 @@ def bootstrap(
         ends = special.ndtr(bias + z / (1 - (float(np.sum(away**3)) / scale if scale else 0.0) * z))
     low, high = np.quantile(drawn, ends)
     return float(low), float(high)
-
-
-# ------------------------------------------------------------------------------------------------ over classes
-
-
-def balanced_accuracy(
-    target: Int[np.ndarray, " rows"], right: Num[np.ndarray, " rows"], level: float = 0.95
-) -> Estimate:
-    """The mean over classes of the share right: each class counts alike. Classes without a row do not count.
-
-    Recalls of classes are independent, so the variance is the sum of p_k(1-p_k)/n_k over K^2, each p_k drawn two rows
-    towards the mean so that a class of a few rows, all right, still has one. The interval is Wilson's at the number of
-    rows at which a plain share would have that variance (with nothing wrong, or nothing right, K^2 / sum 1/n_k), with
-    Student's quantile at Satterthwaite's degrees of freedom (1946, https://doi.org/10.2307/3002019) for the normal one.
-    """
-    rows, classes = np.unique(target, return_inverse=True)[1], len(np.unique(target))
-    if not classes:
-        return Estimate(math.nan, 0.0, 1.0, level, 0)
-    sizes = np.bincount(rows)
-    recalls = np.bincount(rows, weights=right) / sizes
-    value = float(recalls.mean())
-    drawn_in = (recalls * sizes + 2 * value) / (sizes + 2)
-    parts = drawn_in * (1 - drawn_in) / sizes
-    freedom = float(parts.sum() ** 2 / np.sum(parts**2 / np.maximum(sizes - 1, 1))) if parts.any() else 1e9
-    quantile = float(special.stdtrit(freedom, (1 + level) / 2))
-    low, high = _effective(value, float(parts.sum()) / classes**2, sizes, quantile)
-    return Estimate(value, low, high, level, len(target))
-
-
-def macro_f1(target: Int[np.ndarray, " rows"], answer: Int[np.ndarray, " rows"], level: float = 0.95) -> Estimate:
-    """The mean over classes of F1 = 2 hits / (rows of the class + answers of the class).
-
-    Classes without a row do not count; answers that are no class are -1. With fewer than five rows a class it reads low
-    (by .06 at one row a class and .7). Variance by the delta method on the table of counts (as Takahashi et al. 2022,
-    https://doi.org/10.1007/s10489-021-02635-5): a row moves the mean by its derivative at (target, answer). Interval as
-    for `balanced_accuracy`.
-    """
-    names = np.unique(target)
-    if not len(names):
-        return Estimate(math.nan, 0.0, 1.0, level, 0)
-    n, width = len(target), int(max(target.max(), answer.max(initial=0))) + 2
-    truth = target
-    said = np.where(answer < 0, width - 1, answer)  # no class at all
-    hit = truth == said
-    sizes = np.bincount(truth, minlength=width)
-    both = (sizes + np.bincount(said, minlength=width)) / n
-    hits = np.bincount(truth[hit], minlength=width) / n
-    counted = np.isin(np.arange(width), names)
-    safe = np.where(both > 0, both, 1.0)
-    value = float(np.sum(np.where(counted, 2 * hits / safe, 0.0))) / len(names)
-    slope = np.where(counted, 2 * hits / safe**2, 0.0) / len(names)
-    gain = np.where(counted, 2 / safe, 0.0) / len(names)
-    moved = np.where(hit, gain[truth], 0.0) - slope[truth] - slope[said]
-    low, high = _effective(value, float(np.var(moved)) / n, sizes[names], float(special.ndtri((1 + level) / 2)))
-    return Estimate(value, low, high, level, n)
-
-
-def _effective(
-    value: float, variance: float, sizes: Int[np.ndarray, " classes"], quantile: float
-) -> tuple[float, float]:
-    """Wilson's interval at the number of rows at which a share of this value has this variance."""
-    rows = len(sizes) ** 2 / float(np.sum(1 / sizes))
-    if 0 < value < 1 and variance > 0:
-        rows = value * (1 - value) / variance
-    low, high = _score_interval(value * rows, rows, quantile)
-    return float(low), float(high)
-
-
-def codes(values: Iterable[Any], names: Sequence[str]) -> Int[np.ndarray, " rows"]:
-    """The place of each value among the names, -1 where it is none of them."""
-    places = {name: place for place, name in enumerate(names)}
-    return np.array([places.get(value, -1) for value in values], dtype=np.int64)
-
-
-# ------------------------------------------------------------------------------------------------- confidence
-
-
-class Reliability(NamedTuple):
-    """Confidence beside rightness in bins of about equal numbers of rows, in order of confidence."""
-
-    n: Int[np.ndarray, " bins"]
-    confidence: Float[np.ndarray, " bins"]
-    right: Float[np.ndarray, " bins"]
-
-
-def reliability(confidence: Num[np.ndarray, " rows"], right: Num[np.ndarray, " rows"], bins: int = 15) -> Reliability:
-    """Mean confidence and mean rightness a bin. At least 20 rows a bin; equal confidences share one."""
-    place = _bins(confidence, bins)
-    n = np.bincount(place)
-    return Reliability(
-        n, np.bincount(place, weights=confidence) / n, np.bincount(place, weights=np.asarray(right, dtype=float)) / n
-    )
-
-
-def ece(
-    confidence: Num[np.ndarray, " rows"],
-    right: Num[np.ndarray, " rows"],
-    *,
-    bins: int = 15,
-    level: float = 0.95,
-    seed: int = 0,
-    draws: int = 1000,
-) -> Estimate:
-    """Expected calibration error, sum_b n_b/n |right_b - confidence_b|, without the part that chance adds; in shares.
-
-    The plain number is biased: perfectly calibrated, it reads .03 at 1,000 rows. Taking off the bias at the observed
-    gaps (Kumar, Liang and Ma 2019, https://arxiv.org/abs/1909.10155) leaves two thirds of it, because those gaps are
-    too wide themselves. Here gaps of every overall size L are tried, half alike in all bins and half in the shape
-    observed, with the noise each bin has; the value is the L whose plain number has the observed one as its median, low
-    and high are the L at which it would be improbably large or small (inverting a test: Lehmann's median-unbiased
-    estimate). So a calibrated network reads 0 half of the time, and `low` is 0 unless chance is a poor explanation.
-    The error is no less than how far confidence and rightness are apart overall, so `high` is no less than Wilson's
-    interval allows there. NaN for fewer than two rows.
-    """
-    if len(confidence) < 2:
-        return Estimate(math.nan, 0.0, 1.0, level, len(confidence))
-    place = _bins(confidence, bins)
-    n = np.bincount(place)
-    gaps = np.bincount(place, weights=right - confidence) / n
-    inside = np.bincount(place, weights=(right - confidence - gaps[place]) ** 2) / np.maximum(n - 1, 1)
-    promised = np.bincount(place, weights=confidence * (1 - confidence)) / n
-    noise = np.sqrt(np.maximum(inside, (inside + promised) / 2) / n)  # none wrong by chance is not "no noise"
-    weight = n / len(place)
-    plain = float(weight @ np.abs(gaps))
-    shape = (1 + np.abs(gaps) / plain) / 2 if plain > 0 else np.ones(len(n))
-    tried = np.linspace(0, plain + 4 * float(weight @ noise), 100)
-    drawn = np.random.default_rng(seed).standard_normal((draws, len(n))) * noise
-    larger = np.array([np.mean(np.abs(size * shape + drawn) @ weight >= plain) for size in tried])
-    larger = np.maximum.accumulate(larger)
-
-    def size_at(chance: float) -> float:
-        return float(np.interp(chance, larger, tried)) if larger[0] < chance else 0.0
-
-    says, does = float(np.mean(confidence)), wilson(float(np.sum(right)), len(place), level)
-    overall = max(says - float(does[0]), float(does[1]) - says)
-    high = min(max(size_at((1 + level) / 2), overall), 1.0)
-    return Estimate(size_at(0.5), size_at((1 - level) / 2), high, level, len(place))
-
-
-def consistency_test(
-    confidence: Num[np.ndarray, " rows"],
-    right: Num[np.ndarray, " rows"],
-    *,
-    seed: int,
-    bins: int = 15,
-    draws: int = 1000,
-) -> float:
-    """How often a network that is right exactly as often as it says would show a calibration error as large.
-
-    Rightness is drawn again as Bernoulli(confidence) (Bröcker and Smith 2007, https://doi.org/10.1175/WAF993.1;
-    Vaicenavicius et al. 2019, https://arxiv.org/abs/1902.06977), the plain error in the same bins is compared, and
-    p = (1 + as large) / (1 + draws).
-    """
-    if not len(confidence):
-        return 1.0
-    place = _bins(confidence, bins)
-    order = np.argsort(place, kind="stable")
-    sure = np.asarray(confidence, dtype=float)[order]
-    starts = np.concatenate([[0], np.cumsum(np.bincount(place))[:-1]])
-    expected = np.add.reduceat(sure, starts)
-    seen = float(np.abs(np.add.reduceat(np.asarray(right, dtype=float)[order], starts) - expected).sum())
-    random, larger = np.random.default_rng(seed), 0
-    step = max(CHUNK // len(sure), 1)
-    for start in range(0, draws, step):
-        many = min(step, draws - start)
-        drawn = random.random((many, len(sure)), dtype=np.float32) < sure
-        counts = np.add.reduceat(drawn, starts, axis=1, dtype=np.int64)
-        larger += int(np.sum(np.abs(counts - expected).sum(1) >= seen - 1e-9))
-    return (1 + larger) / (1 + draws)
-
-
-def _bins(confidence: Num[np.ndarray, " rows"], bins: int) -> Int[np.ndarray, " rows"]:
-    """The bin of each row: equal mass, at least 20 rows each, ties together, none empty."""
-    many = min(max(len(confidence) // 20, 1), bins)
-    edges = np.quantile(confidence, np.arange(1, many) / many)
-    return np.unique(np.searchsorted(edges, confidence, side="left"), return_inverse=True)[1]
-
-
-def temperature(log_probabilities: Float[np.ndarray, "rows classes"], target: Int[np.ndarray, " rows"]) -> float:
-    """The T in 0.05 to 20 by which to divide the logits so that the target's negative log-likelihood is least.
-
-    Guo et al. 2017, https://arxiv.org/abs/1706.04599; log-probabilities do as well as logits, for a softmax takes off
-    what they differ by. Rows with target -1 do not count; of more than five million numbers, evenly spaced rows are
-    used. NaN without rows, and where no T is best (every answer right: the surer the better).
-    """
-    rows = np.flatnonzero(target >= 0)
-    rows = rows[:: max(math.ceil(len(rows) * log_probabilities.shape[1] / 5_000_000), 1)]
-    if not len(rows):
-        return math.nan
-    logs = log_probabilities[rows].astype(np.float64)
-    logs -= logs.max(axis=1, keepdims=True)
-    true = logs[np.arange(len(rows)), target[rows]]
-
-    def loss(log_t: float) -> float:
-        sharpness = math.exp(-log_t)
-        return float(np.mean(np.log(np.exp(logs * sharpness).sum(axis=1)) - true * sharpness))
-
-    found = optimize.minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded")
-    best = math.exp(float(found.x))
-    return best if 0.051 < best < 19.6 else math.nan
-
-
-def tempered(log_probabilities: Float[np.ndarray, "rows classes"], temperature: float) -> Float[np.ndarray, " rows"]:
-    """The probability of the likeliest class after the logits are divided by the temperature."""
-    confidence = np.empty(len(log_probabilities))
-    step = max(CHUNK // max(log_probabilities.shape[1], 1), 1)
-    for start in range(0, len(confidence), step):
-        logs = log_probabilities[start : start + step].astype(np.float32)
-        logs -= logs.max(axis=1, keepdims=True)
-        confidence[start : start + step] = 1 / np.exp(logs / temperature).sum(axis=1)
-    return confidence
-
-
-def auroc(score: Num[np.ndarray, " rows"], positive: Shaped[np.ndarray, " rows"]) -> float:
-    """The chance that a positive row scores higher than a negative one, ties counting half; NaN without both.
-
-    (sum of ranks of positives - m(m+1)/2) / (m k), m positives and k negatives (Hanley and McNeil 1982,
-    https://doi.org/10.1148/radiology.143.1.7063747).
-    """
-    chosen = np.asarray(positive, dtype=bool)
-    m, k = int(chosen.sum()), int((~chosen).sum())
-    if not m or not k:
-        return math.nan
-    return float((stats.rankdata(score)[chosen].sum() - m * (m + 1) / 2) / (m * k))
-
-
-# -------------------------------------------------------------------------------------- said in a sentence
-
-
-def percent(share: float) -> str:
-    """ "94.2 %", with more decimals only where 0 % or 100 % would be said of what is not."""
-    if not math.isfinite(share):
-        return "unknown %"
-    edge = 100 * min(share, 1 - share)
-    decimals = 0 if edge <= 0 else min(max(math.ceil(-math.log10(edge)), 1), 9)
-    return f"{100 * share:.{decimals}f} %"
-
-
-def points(difference: float) -> str:
-    """ "2.1 points": a difference of two shares, in percentage points."""
-    if not math.isfinite(difference):
-        return "unknown points"
-    return f"{round(100 * difference, 1) + 0.0:.1f} points"  # + 0.0: never "-0.0"
-
-
-def p_value(p: float) -> str:
-    """ "p = 0.012" or "p < 0.001"."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
-
-
-def counted(n: int, noun: str) -> str:
-    """ "1 image", "1,234 images"."""
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('s') else 's'}"
-
-
-def quoted(name: Any, longest: int = 60) -> str:
-    """A user's own word in quotes, on one line, its middle left out where it is very long; "nothing" for None."""
-    if name is None:
-        return "nothing"
-    text = "".join(sign if sign.isprintable() else " " for sign in str(name))
-    return f"'{text}'" if len(text) <= longest else f"'{text[: longest - 12]}…{text[-11:]}'"
-
-
-def listed(items: Sequence[str], most: int = 5) -> str:
-    """ "a, b and c", or "a, b, c, d, e and 4 more"."""
-    shown = list(items[:most])
-    if len(items) > most:
-        shown.append(f"{len(items) - most:,} more")
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from planted import predicted
 
 from seewhy import shelf
 from seewhy.types import (
     PART_COLUMNS,
-    PREDICTION_COLUMNS,
     Explanation,
     Finding,
     Need,
@@ -34,27 +33,8 @@ KINDS = {"bars", "matrix", "curve", "table", "examples", "explanations"}
 NAMES = ("cat", "dog", "=1+1", "<script>alert(1)</script>", "x" * 200)
 
 
-def predictions(
-    target: list[Any],
-    answer: list[Any],
-    confidence: Iterable[float | None] | None = None,
-    right: Iterable[float | None] | None = None,
-    classes: tuple[str, ...] = NAMES,
-    parts: pa.Table | None = None,
-    logs: np.ndarray | None = None,
-    **tags: Any,
-) -> Predictions:
-    n = len(target)
-    columns: dict[str, Any] = {name: [None] * n for name in PREDICTION_COLUMNS.names}
-    columns |= {"id": [f"row {row}" for row in range(n)], "condition": [""] * n, "target": target, "answer": answer}
-    if confidence is not None:
-        columns["confidence"] = list(confidence)
-    equal = [None if t is None else float(a == t) for a, t in zip(answer, target, strict=True)]
-    columns["right"] = equal if right is None else list(right)
-    table = pa.table(columns, schema=PREDICTION_COLUMNS)
-    for name, values in tags.items():
-        table = table.append_column(f"tag:{name}", pa.array(values, from_pandas=True))
-    return Predictions(table, classes, parts, logs)
+def predictions(target: list[Any], answer: list[Any], *confidence: Any, **more: Any) -> Predictions:
+    return predicted(target, answer, *confidence, **{"classes": NAMES, **more})
 
 
 def tables(baseline: Predictions, *, bare: bool = False) -> Tables:
@@ -114,17 +94,17 @@ def usual(n: int = 120) -> Predictions:
 
 
 def detector() -> Predictions:
-    boxes = [{"id": f"row {row}", "condition": "", "part": 0, "kind": "box", "label": "cat"} for row in range(30)]
+    boxes = [{"id": f"i{row}", "condition": "", "part": 0, "kind": "box", "label": "cat"} for row in range(30)]
     parts = pa.Table.from_pylist(boxes, schema=PART_COLUMNS)
     right = list(np.random.default_rng(0).uniform(0, 1, 30))
     said = [f'["cat", {row}]' for row in range(30)]
-    return predictions(said, said, [None] * 30, right, ("cat", "dog"), parts, scanner=["A", "B"] * 15)
+    return predictions(said, said, right=right, classes=("cat", "dog"), parts=parts, scanner=["A", "B"] * 15)
 
 
 def sequence() -> Predictions:
     words = [f"a cat sits on mat {row}" for row in range(30)]
     right = list(np.random.default_rng(1).choice([0, 0.25, 0.5, 1.0], 30))
-    return predictions(words, words[::-1], np.linspace(0.1, 1, 30), right, ())
+    return predictions(words, words[::-1], np.linspace(0.1, 1, 30), right=right, classes=())
 
 
 def cases() -> dict[str, Predictions]:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import statistics
-from seewhy.statistics import counted, percent
+from seewhy import metrics, statistics
 from seewhy.types import Finding, Need, Pillar, Tables
+from seewhy.wording import counted, percent
 
 pillar: Pillar = "performance"
 
@@ -57,9 +57,9 @@ def check(tables: Tables, *, level: float = 0.95) -> Iterator[Finding]:
         return
 
     names = tuple(dict.fromkeys([*predictions.classes, *predictions["target"][known]]))
-    target = statistics.codes(predictions["target"][known], names)
-    answer = statistics.codes(predictions["answer"][known], names)
-    balanced, f1 = statistics.balanced_accuracy(target, right, level), statistics.macro_f1(target, answer, level)
+    target = metrics.codes(predictions["target"][known], names)
+    answer = metrics.codes(predictions["answer"][known], names)
+    balanced, f1 = metrics.balanced_accuracy(target, right, level), metrics.macro_f1(target, answer, level)
     rows = [
         {"name": name, "value": each.value, "low": each.low, "high": each.high, "n": each.n}
         for name, each in (("accuracy", estimate), ("balanced accuracy", balanced), ("macro-F1", f1))

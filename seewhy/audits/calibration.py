@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seewhy import statistics
-from seewhy.statistics import counted, percent, points
+from seewhy import calibration, metrics, statistics, wording
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
+from seewhy.wording import counted, percent, points
 
 pillar: Pillar = "performance"
 
@@ -59,8 +59,8 @@ def check(tables: Tables, *, level: float = 0.95, bins: int = 15, draws: int = 1
     if why:
         return Finding(statement=f"Calibration was not measured: {why}.", n=len(rows), settings=settings, **common)
 
-    estimate = statistics.ece(confidence, right, bins=bins, level=level, seed=tables.seed, draws=draws)
-    p = statistics.consistency_test(confidence, right, seed=tables.seed, bins=bins, draws=draws)
+    estimate = calibration.ece(confidence, right, bins=bins, level=level, seed=tables.seed, draws=draws)
+    p = calibration.consistency_test(confidence, right, seed=tables.seed, bins=bins, draws=draws)
     found = p < 1 - level
     if not found:
         estimate = estimate._replace(low=0.0)  # where the test is exact, it decides
@@ -100,7 +100,7 @@ def _statement(
 ) -> str:
     says, does = float(confidence.mean()), float(right.mean())
     images = counted(len(right), f"{tables.split} image".strip())
-    chance = statistics.p_value(p)
+    chance = wording.p_value(p)
     overall = f"it says {percent(says)} on average and is right on {percent(does)} of {images}"
     if not found:
         agrees = f"Its confidence agrees with how often it is right, as far as {images} can tell"
@@ -121,14 +121,14 @@ def _mended(
     validation = tables[VALIDATION]
     if validation.log_probabilities is None:
         return None
-    target = statistics.codes(validation["target"], validation.classes)
+    target = metrics.codes(validation["target"], validation.classes)
     if np.sum(target >= 0) < LEAST or validation.log_probabilities.shape[1] != len(validation.classes):
         return None
-    best = statistics.temperature(validation.log_probabilities, target)
+    best = calibration.temperature(validation.log_probabilities, target)
     if np.isnan(best):
         return None
-    confidence = statistics.tempered(predictions.log_probabilities[rows], best)
-    after = statistics.ece(confidence, right, bins=bins, level=level, seed=tables.seed, draws=draws)
+    confidence = calibration.tempered(predictions.log_probabilities[rows], best)
+    after = calibration.ece(confidence, right, bins=bins, level=level, seed=tables.seed, draws=draws)
     return Mended(best, int(np.sum(target >= 0)), confidence, after.value)
 
 
@@ -162,7 +162,7 @@ def _evidence(
 
 
 def _series(name: str, confidence: np.ndarray, right: np.ndarray, bins: int, level: float) -> dict[str, Any]:
-    table = statistics.reliability(confidence, right, bins)
+    table = calibration.reliability(confidence, right, bins)
     low, high = statistics.wilson(table.right * table.n, table.n, level)
     columns = {"x": table.confidence, "y": table.right, "low": low, "high": high}
     return {"name": name, **{column: [float(each) for each in values] for column, values in columns.items()}}

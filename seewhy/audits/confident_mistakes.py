@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from seewhy import statistics
-from seewhy.statistics import counted, percent, quoted
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
+from seewhy.wording import counted, percent, quoted
 
 pillar: Pillar = "mistakes"
 

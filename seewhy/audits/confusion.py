@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Int
 from scipy import stats
 
-from seewhy import statistics
-from seewhy.statistics import counted, percent, quoted
+from seewhy import metrics, statistics, wording
 from seewhy.types import Finding, Need, Pillar, Predictions, Tables
+from seewhy.wording import counted, percent, quoted
 
 pillar: Pillar = "mistakes"
 
@@ -63,7 +63,7 @@ def check(tables: Tables, *, level: float = 0.95, most: int = 10) -> Finding:
         [NO_ANSWER if answer is None else answer for answer in predictions["answer"][rows]], dtype=object
     )
     names = tuple(dict.fromkeys([*predictions.classes, *targets, *answers]))
-    target, answer = statistics.codes(targets, names), statistics.codes(answers, names)
+    target, answer = metrics.codes(targets, names), metrics.codes(answers, names)
     mixed = _mix_ups(target, answer, names)
     if not mixed:
         return Finding(
@@ -176,4 +176,4 @@ def _matrix(
 
 
 def _p(mixed: MixUp) -> str:
-    return statistics.p_value(mixed.p)
+    return wording.p_value(mixed.p)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from seewhy import statistics
-from seewhy.statistics import counted, listed, percent, quoted
 from seewhy.types import Finding, Need, Pillar, Scan, Severity, Tables
+from seewhy.wording import counted, listed, percent, quoted
 
 pillar: Pillar = "data"
 

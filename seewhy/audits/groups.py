@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from seewhy import statistics
+from seewhy import metrics, statistics, wording
 from seewhy.shelf import nearest
-from seewhy.statistics import counted, listed, percent, points, quoted
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
+from seewhy.wording import counted, listed, percent, points, quoted
 
 pillar: Pillar = "fair"
 
@@ -118,7 +118,7 @@ def _cut(predictions: Predictions, tag: str, least: int, draws: int, seed: int) 
     words, order = _words(predictions[f"tag:{tag}"][rows])
     if not 2 <= len(order) <= MOST_GROUPS + (MISSING in order):
         return None
-    place = statistics.codes(words, order)
+    place = metrics.codes(words, order)
     large = np.flatnonzero(np.bincount(place, minlength=len(order)) >= least)
     cut = Cut(tag, order, rows, place, predictions["right"][rows], tuple(large.tolist()), 1.0)
     tested = cut.compared
@@ -160,7 +160,7 @@ def _compared(tables: Tables, cut: Cut, settings: Mapping[str, Any], common: dic
         doubts.append(f"Fewer than {counted(least, 'image')}, so not enough data: {listed(few)}.")
     within = _within_classes(tables, cut, settings["draws"]) if found else 0.0
     if within >= 1 - level:
-        chance = statistics.p_value(within)
+        chance = wording.p_value(within)
         doubts.append(f"Within classes the gap is not clear ({chance}): the groups may hold different classes.")
     severity: Severity = "serious" if gap.value >= 0.1 else "moderate" if gap.value >= 0.05 else "minor"
     wrong = cut.rows[(cut.place == worst) & (cut.right < 0.5)][:12]
@@ -186,7 +186,7 @@ def _compared(tables: Tables, cut: Cut, settings: Mapping[str, Any], common: dic
 def _within_classes(tables: Tables, cut: Cut, draws: int) -> float:
     """p of the same gap when images are dealt out within their class only."""
     tested = cut.compared
-    classes = statistics.codes(tables.baseline["target"][cut.rows[tested]], tables.baseline.classes)
+    classes = metrics.codes(tables.baseline["target"][cut.rows[tested]], tables.baseline.classes)
     right, groups = cut.right[tested], cut.place[tested]
     return statistics.permutation_test(right, groups, seed=tables.seed, draws=draws, strata=classes)[1]
 
@@ -197,7 +197,7 @@ def _statement(
     def share(group: int) -> str:
         return f"{percent(float(cut.of(group).mean()))} of {counted(len(cut.of(group)), 'image')}"
 
-    chance = statistics.p_value(cut.p)
+    chance = wording.p_value(cut.p)
     if found:
         worse = f"the network is worse for {quoted(cut.names[worst])} than for {quoted(cut.names[best])}"
         shares = f"right on {share(worst)} against {share(best)}"

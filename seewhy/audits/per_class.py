@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from seewhy import statistics
-from seewhy.statistics import counted, listed, percent, points, quoted
+from seewhy import metrics, statistics, wording
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
+from seewhy.wording import counted, listed, percent, points, quoted
 
 pillar: Pillar = "performance"
 
@@ -77,7 +77,7 @@ def check(tables: Tables, *, level: float = 0.95, least: int = 10) -> Iterator[F
 def _counted(predictions: Predictions, rows: np.ndarray, level: float, least: int) -> Classes:
     targets, answers = predictions["target"][rows], predictions["answer"][rows]
     names = tuple(dict.fromkeys([*predictions.classes, *targets]))
-    target, answer = statistics.codes(targets, names), statistics.codes(answers, names)
+    target, answer = metrics.codes(targets, names), metrics.codes(answers, names)
     right = predictions["right"][rows] > 0
     n = np.bincount(target, minlength=len(names))
     hits = np.bincount(target[right], minlength=len(names))
@@ -136,7 +136,7 @@ def _worse(
     return Finding(
         id=f"per_class:class:{name}",
         statement=f"{quoted(name)} is recognised on {hits:,} of its {counted(n, f'{tables.split} image'.strip())}, "
-        f"{estimate}, which is {points(gap)} below the other classes ({statistics.p_value(classes.p[place])}).",
+        f"{estimate}, which is {points(gap)} below the other classes ({wording.p_value(classes.p[place])}).",
         found=True,
         **estimate._asdict(),
         severity=severity,

@@ -18,8 +18,8 @@ from jaxtyping import Float
 from scipy import stats
 
 from seewhy import shelf, statistics
-from seewhy.statistics import counted, listed, percent
 from seewhy.types import Explanation, Finding, Need, Pillar, Predictions, Tables
+from seewhy.wording import counted, listed, percent
 
 pillar: Pillar = "see"
 

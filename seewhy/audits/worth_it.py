@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import statistics
-from seewhy.statistics import counted, percent, quoted
+from seewhy import statistics, wording
 from seewhy.types import Finding, Need, Pillar, Predictions, Tables
+from seewhy.wording import counted, percent, quoted
 
 pillar: Pillar = "performance"
 
@@ -105,7 +105,7 @@ def _compared(
     unclear = not better and not worse and flips < LEAST and gain.high > WORTH_HAVING
     shares = f"right on {percent(float(network.mean()))} of {counted(n, f'{tables.split} image'.strip())}"
     against = f"against {percent(float(simple.mean()))} for {rival}"
-    how = f"a difference of {gain.in_points}, {statistics.p_value(p)}"
+    how = f"a difference of {gain.in_points}, {wording.p_value(p)}"
     if unclear:
         verdict = f"There is not enough data to tell whether the network is better than {rival}: it is {shares}"
     elif better:

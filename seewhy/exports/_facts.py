@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from seewhy import statistics
+from seewhy import wording
 from seewhy.exports import _words
 
 #: Fingerprints, and tables of further facts, by the name a reader sees.
@@ -32,7 +32,7 @@ def first(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         memory = facts.get("peak_memory_mb")
         cost = [
             f"on {facts['device']}" if facts.get("device") else "",
-            statistics.counted(threads, "thread") if threads else "",
+            wording.counted(threads, "thread") if threads else "",
             f"{_words.number(memory)} MB of memory at most" if memory else "",
             f"{_words.plain(facts['passes'])} passes" if facts.get("passes") else "",
         ]

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from seewhy import statistics
+from seewhy import wording
 from seewhy.types import SEVERITIES, Finding, Pillar, Report
 
 #: What each pillar asks.
@@ -74,9 +74,9 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return "\u2013"
     if is_share(unit):
-        return _with_minus(statistics.percent(value))
+        return _with_minus(wording.percent(value))
     if is_difference(unit):
-        return _with_minus(statistics.points(value))
+        return _with_minus(wording.points(value))
     return number(value) if unit in ("", "count") else f"{number(value)} {unit}"
 
 
@@ -141,13 +141,13 @@ def verdict(report: Report) -> Verdict:
     if head is not None and head.value is not None:
         split = head.id.partition(":")[2]
         which = f"{split} image" if split in ("train", "val", "test") else "image"
-        of = f"{which}s" if head.n is None else statistics.counted(head.n, which)
+        of = f"{which}s" if head.n is None else wording.counted(head.n, which)
         right = f"Right on {quantity(head.value, head.unit)} of {of}"
         partly = f"Rightness {number(head.value)} of 1, on average over {of}"
         return Verdict(right if is_share(head.unit) else partly, bounds(head.low, head.high, head.unit), further)
     checked = sum(mark(finding) != "unasked" for finding in report.findings)
     if checked:
-        return Verdict(f"{statistics.counted(checked, 'thing')} checked", "", further)
+        return Verdict(f"{wording.counted(checked, 'thing')} checked", "", further)
     return Verdict("Nothing could be checked" if report.findings else "Nothing was asked, so nothing was found", "", ())
 
 
@@ -172,7 +172,7 @@ def _further(report: Report) -> list[str]:
     elif unasked < len(report.findings):
         points.append("nothing that was checked needs attention")
     if unasked:
-        points.append(f"{statistics.counted(unasked, 'thing')} could not be checked")
+        points.append(f"{wording.counted(unasked, 'thing')} could not be checked")
     return [point for point in points if point]
 
 

@@ -25,7 +25,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from seewhy import files, heatmap, statistics
+from seewhy import files, heatmap, wording
 from seewhy.exports import _axes, _charts, _facts, _pictures, _words
 from seewhy.exports._document import document
 from seewhy.types import PILLARS, Explanation, Finding, Report
@@ -262,7 +262,7 @@ def _heat_window(explanation: Explanation) -> Window:
 
 def _cost(explanation: Explanation) -> str:
     """What an explanation cost and, where it was measured, how faithful it is."""
-    parts = [statistics.counted(round(explanation.passes), "pass")] if explanation.passes else []
+    parts = [wording.counted(round(explanation.passes), "pass")] if explanation.passes else []
     parts += [f"{name} {_words.number(value)}" for name, value in (explanation.faithfulness or {}).items()]
     return ", ".join(parts)
 

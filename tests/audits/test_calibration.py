@@ -1,11 +1,11 @@
 """Networks that are as sure as they are right, and networks that are surer."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from planted import predicted
 
 from seewhy.audits import calibration
-from seewhy.types import PREDICTION_COLUMNS, Need, Predictions, Tables
+from seewhy.types import Need, Tables
 
 NAMES = ("a", "b", "c", "d")
 VALIDATION = Need("baseline", split="val")
@@ -19,15 +19,8 @@ def made(seed, n=500, sharper=1.0):
     target = (chances.cumsum(1) > random.random((n, 1))).argmax(1)
     logs = logits * sharper
     logs -= np.log(np.exp(logs).sum(1, keepdims=True))
-    columns = {name: [None] * n for name in PREDICTION_COLUMNS.names}
-    columns |= {
-        "id": [f"i{row}" for row in range(n)],
-        "target": [NAMES[place] for place in target],
-        "answer": [NAMES[place] for place in logs.argmax(1)],
-        "confidence": np.exp(logs.max(1)),
-        "right": (logs.argmax(1) == target).astype(float),
-    }
-    return Predictions(pa.table(columns, schema=PREDICTION_COLUMNS), NAMES, None, logs.astype(np.float16))
+    target, answer = ([NAMES[place] for place in places] for places in (target, logs.argmax(1)))
+    return predicted(target, answer, np.exp(logs.max(1)), classes=NAMES, logs=logs.astype(np.float16))
 
 
 def judged(baseline, validation=None, seed=0, **settings):
@@ -71,9 +64,7 @@ def test_a_temperature_that_does_not_help_is_not_recommended():
 
 def test_without_confidence_it_says_so():
     baseline = made(0)
-    place = baseline.table.column_names.index("confidence")
-    bare = baseline.table.set_column(place, "confidence", pa.nulls(500, pa.float32()))
-    finding = judged(Predictions(bare, NAMES))
+    finding = judged(predicted(list(baseline["target"]), list(baseline["answer"])))
     assert finding.found is None
     assert finding.statement == "Calibration was not measured: the table has no confidence."
 

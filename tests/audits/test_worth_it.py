@@ -1,32 +1,12 @@
 """Networks that are better, worse and no different from a simple answer."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
+from planted import predicted, tables
 
 from seewhy import statistics
 from seewhy.audits import worth_it
-from seewhy.types import PREDICTION_COLUMNS, Need, Predictions, Tables
-
-
-def predicted(target, answer, confidence=None, **more):
-    """A table of what a network said, with further columns or tags by name."""
-    n = len(target)
-    columns = {name: [None] * n for name in PREDICTION_COLUMNS.names}
-    columns |= {"id": [f"i{row}" for row in range(n)], "condition": [""] * n, "target": target, "answer": answer}
-    columns["right"] = [None if t is None else float(a == t) for a, t in zip(answer, target, strict=True)]
-    columns["confidence"] = [None] * n if confidence is None else list(confidence)
-    columns |= {name: values for name, values in more.items() if name in columns}
-    table = pa.table(columns, schema=PREDICTION_COLUMNS)
-    for name in more.keys() - columns.keys():
-        table = table.append_column(f"tag:{name}", pa.array(more[name], from_pandas=True))
-    names = dict.fromkeys([*target, *answer])
-    return Predictions(table, tuple(sorted(name for name in names if name is not None)))
-
-
-def tables(baseline, **others):
-    made = {Need("baseline"): baseline} | {Need(name): value for name, value in others.items()}
-    return Tables(made, baseline.classes, "test", 0)
+from seewhy.types import Need, Tables
 
 
 def answered(random, target, share):
