@@ -15,15 +15,15 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from seewhy import metrics, statistics, wording
+from seewhy.grouping import MISSING, grouped
 from seewhy.shelf import nearest
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, percent, points, quoted
 
 pillar: Pillar = "fair"
 
-#: More values than this are no groups; fewer numbers than the second are taken as words.
-MOST_GROUPS, FEW_NUMBERS, QUARTERS = 20, 6, 4
-MISSING = "(missing)"
+#: More values than this are no groups.
+MOST_GROUPS = 20
 SOURCE = "Wilson 1927; permutation test of max - min, Holm 1979; Newcombe 1998"
 
 
@@ -115,36 +115,14 @@ def _not_compared(
 def _cut(predictions: Predictions, tag: str, least: int, draws: int, seed: int) -> Cut | None:
     """The groups of one tag; None where it makes none."""
     rows = np.flatnonzero(~np.isnan(predictions["right"]))
-    words, order = _words(predictions[f"tag:{tag}"][rows])
+    order, place = grouped(predictions[f"tag:{tag}"][rows])
     if not 2 <= len(order) <= MOST_GROUPS + (MISSING in order):
         return None
-    place = metrics.codes(words, order)
     large = np.flatnonzero(np.bincount(place, minlength=len(order)) >= least)
     cut = Cut(tag, order, rows, place, predictions["right"][rows], tuple(large.tolist()), 1.0)
     tested = cut.compared
     _, p = statistics.permutation_test(cut.right[tested], place[tested], seed=seed, draws=draws)
     return cut._replace(p=p)
-
-
-def _words(values: np.ndarray) -> tuple[list[str], tuple[str, ...]]:
-    """Each row's group, and the groups in order: by value, rows without one last."""
-    missing = np.array([value is None or value != value for value in values], dtype=bool)  # NaN differs from itself
-    known = values[~missing]
-    if values.dtype == object:
-        named = [str(value) for value in known]
-        order = sorted(set(named))
-    elif len(np.unique(known)) <= FEW_NUMBERS:
-        named = [f"{value:.6g}" for value in known]
-        order = [f"{value:.6g}" for value in np.unique(known)]
-    else:
-        edges = np.unique(np.quantile(known, np.arange(1, QUARTERS) / QUARTERS))
-        quarter = np.unique(np.searchsorted(edges, known, side="right"), return_inverse=True)[1]
-        within = [known[quarter == each] for each in range(int(quarter.max()) + 1)]
-        order = [f"{each.min():.6g} to {each.max():.6g}" for each in within]
-        named = [order[each] for each in quarter]
-    given = iter(named)
-    words = [MISSING if lost else next(given) for lost in missing]
-    return words, tuple(dict.fromkeys([*order, *([MISSING] if missing.any() else [])]))
 
 
 def _compared(tables: Tables, cut: Cut, settings: Mapping[str, Any], common: dict[str, Any]) -> Finding:
