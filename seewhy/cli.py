@@ -242,6 +242,42 @@ def scan(settings: Settings, as_json: Json = False) -> None:
 
 
 @app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A model or run, or a table of predictions.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one, asked about the same images.")],
+    data: Annotated[
+        str | None, typer.Argument(metavar="DATA", help="What to ask both about. [the data of run A]")
+    ] = None,
+    groups: Annotated[str | None, typer.Option(help=help_of("groups"))] = None,
+    fail_on: Annotated[str | None, typer.Option(help="worse: exit with 1 if B is clearly worse anywhere.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A folder for report.html and findings.json.")] = None,
+    label: Annotated[str | None, typer.Option(help=help_of("label"))] = None,
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Is B better than A, and for whom? Paired, on images that neither was trained on."""
+    from seewhy import comparing, exports, predicting
+
+    if fail_on not in (None, "worse"):
+        raise ValueError(f"--fail-on is {fail_on!r}. {nearest(fail_on, ['worse'])}It can only be worse.")
+    tables = [predicting.is_table(reference) for reference in (first, second)]
+    data = data or next((found for found in map(comparing.data_of, (first, second)) if found), None)
+    if data is None and not all(tables):
+        raise ValueError(f"Say what to ask {first} and {second} about: seewhy compare {first} {second} DATA")
+    _find_own(first, second)
+    tags = None if groups is None else _listed(groups)
+    settings = Settings(data=data or first, groups=tags, label=label, device=device, threads=threads)
+    report = console.watched(comparing.compare(first, second, settings, out=out))
+    if as_json:
+        console.print_json(exports.load("json").document(report))
+    else:
+        exports.load("terminal").render(report)
+    if fail_on is not None and comparing.worse(report.findings):
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
     export: Annotated[str, typer.Option(help="html, json, terminal, or your own by its dotted path.")] = "html",

@@ -93,5 +93,8 @@ def test_every_export_says_what_it_is_for_and_takes_its_settings_by_name(name):
 
 
 def test_an_export_that_is_not_there_is_named_with_its_nearest():
-    with pytest.raises(KeyError, match=r"No export 'htm'\. Did you mean 'html'\? There are: html, json, terminal"):
+    with pytest.raises(
+        KeyError,
+        match=r"No export 'htm'\. Did you mean 'html'\? There are: datasheet, html, json, model_card, terminal",
+    ):
         exports.load("htm")
