@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from typer.main import get_command
+
 from seewhy import shelf
+from seewhy.cli import app
 from seewhy.settings import help_of, kinds
 
 DOCS = Path(__file__).parent
 HEAD = "<!-- Made by docs/generate.py from the code; edit the code instead. -->\n\n"
-COMMANDS = ("audit", "train", "predict", "explain", "networks", "scan", "report", "cache")
 
 
 def shelves() -> str:
@@ -44,7 +46,7 @@ def settings() -> str:
 def command_line() -> str:
     """What `seewhy COMMAND --help` prints."""
     page = [HEAD + "# The command line\n", "```", _help(), "```"]
-    for command in COMMANDS:
+    for command in get_command(app).commands:
         page += [f"\n## seewhy {command}\n", "```", _help(command), "```"]
     return "\n".join(page) + "\n"
 

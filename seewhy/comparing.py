@@ -22,8 +22,8 @@ from seewhy.planner import Planner
 from seewhy.run import Run
 from seewhy.settings import Settings
 from seewhy.shelf import nearest
-from seewhy.statistics import counted, percent, quoted
 from seewhy.types import Finding, Need, Predictions, Progress, Report, Severity
+from seewhy.wording import counted, p_value, percent, quoted
 
 #: Fewer rows, or fewer on which one alone is right, are too few to speak of a class or a group.
 LEAST_ROWS, LEAST_FLIPS = 10, 10
@@ -145,7 +145,7 @@ def _overall(pair: Pair, level: float, common: Mapping[str, Any]) -> Finding:
     a, b = map(quoted, pair.names)
     shares = f"{percent(float(second.mean()))} against {percent(float(first.mean()))} of {counted(len(pair), 'image')}"
     clear = p < 1 - level
-    verdict = f"is {'better' if gain.value > 0 else 'worse'} than" if clear else "is not clearly other than"
+    verdict = f"is {'better' if gain.value > 0 else 'worse'} than" if clear else "does not clearly differ from"
     changed = f"{counted(len(fixed), 'image')} mended, {counted(len(broken), 'image')} broken"
     few = [f"Only {counted(len(fixed) + len(broken), 'image')} tell the two apart."] * (
         len(fixed) + len(broken) < LEAST_FLIPS
@@ -153,8 +153,7 @@ def _overall(pair: Pair, level: float, common: Mapping[str, Any]) -> Finding:
     return Finding(
         id="compare:overall",
         pillar="performance",
-        statement=f"{b} {verdict} {a}: right on {shares}, a difference of {gain.in_points}, "
-        f"{statistics.p_value(p)}; {changed}.",
+        statement=f"{b} {verdict} {a}: right on {shares}, a difference of {gain.in_points}, {p_value(p)}; {changed}.",
         found=clear,
         unit="difference of shares",
         **gain._asdict(),
@@ -206,7 +205,7 @@ def _cells(
             statement=f"On {name} {quoted(pair.names[1])} is {'better' if gain.value > 0 else 'worse'}: right on "
             f"{percent(float(second[rows].mean()))} against {percent(float(first[rows].mean()))} of "
             f"{counted(len(rows), 'image')}, a difference of {gain.in_points}, "
-            f"{statistics.p_value(adjusted[name])} over {counted(len(asked), 'test')}.",
+            f"{p_value(adjusted[name])} over {counted(len(asked), 'test')}.",
             found=True,
             unit="difference of shares",
             **gain._asdict(),

@@ -40,7 +40,7 @@ def grouped(values: Shaped[np.ndarray, " rows"]) -> Groups:
         parts = [known[place == each] for each in range(int(place.max()) + 1)]
         names = [f"{part.min():.6g} to {part.max():.6g}" for part in parts]
     names += [MISSING] if missing.any() else []
-    unique = tuple(dict.fromkeys(names))  # two numbers may read alike, and a word may be "(missing)"
+    unique = {name: number for number, name in enumerate(dict.fromkeys(names))}  # two numbers may read alike
     whole = np.full(len(values), len(names) - 1)
     whole[~missing] = place
-    return Groups(unique, np.array([unique.index(name) for name in names], dtype=np.int64)[whole])
+    return Groups(tuple(unique), np.array([unique[name] for name in names], dtype=np.int64)[whole])

@@ -21,7 +21,7 @@ from seewhy.files import fingerprint, sha256
 from seewhy.fitting import Material
 from seewhy.loading import Loader
 from seewhy.model import Model
-from seewhy.predicting import predict
+from seewhy.predicting import column_of, predict
 from seewhy.settings import Settings
 from seewhy.types import PREDICTION_COLUMNS, Dataset, Explanation, Need, Predictions, Progress, Scan
 
@@ -106,6 +106,14 @@ class Planner:
             raise Unavailable("there is no training split")
         return np.array(targets, dtype=object)
 
+    def rows(self, material: Material, model: Model) -> Generator[Progress, None, pa.Table]:
+        """All rows of the data: id, split, target as text, and `tag:NAME` a tag."""
+        yield Progress("count", 1, 1)
+        dataset = material.dataset
+        columns = {"id": dataset.ids, "split": dataset.splits, "target": dataset.targets}
+        table = {name: [None if value is None else str(value) for value in column] for name, column in columns.items()}
+        return pa.table(table | {f"tag:{name}": column_of(values) for name, values in dataset.tags.items()})
+
     def scan(self, material: Material, model: Model) -> Generator[Progress, None, Scan]:
         """What the scan found, with the split each row ended up in and what splitting could not do."""
         yield Progress("scan", 1, 1)
@@ -175,12 +183,13 @@ def _own_code(need: Need, model: Model) -> list[str]:
 
 
 #: Tables that cost less to make than to keep.
-CHEAP = frozenset({"train_targets", "scan", "log"})
+CHEAP = frozenset({"train_targets", "rows", "scan", "log"})
 
 MAKERS: dict[str, Callable[..., Generator[Progress, None, Any]]] = {
     "baseline": Planner.baseline,
     "linear_baseline": Planner.linear_baseline,
     "train_targets": Planner.train_targets,
+    "rows": Planner.rows,
     "scan": Planner.scan,
     "leak": Planner.leak,
     "explanations": Planner.explanations,

@@ -73,7 +73,7 @@ def predict(
         yield Progress("predict", done, len(dataset), {"images_per_second": speed})
     table = pa.table(columns, schema=PREDICTION_COLUMNS)
     for name, tag in dataset.tags.items():
-        table = table.append_column(f"tag:{name}", _column(tag))
+        table = table.append_column(f"tag:{name}", column_of(tag))
     whole = {name: np.concatenate(found) for name, found in beside.items() if sum(map(len, found)) == done > 0}
     return Predictions(
         table, task.classes, pa.Table.from_pylist(parts, schema=PART_COLUMNS) if parts else None, **whole
@@ -245,7 +245,7 @@ def _text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _column(values: Sequence[Any]) -> pa.Array:
+def column_of(values: Sequence[Any]) -> pa.Array:
     """A tag as a column: numbers stay numbers, anything mixed becomes text."""
     try:
         return pa.array(values, from_pandas=True)

@@ -170,6 +170,12 @@ def test_the_first_steps_can_be_taken(section, reader):
     play(sections("start.md")[section], reader)
 
 
+def test_two_models_are_compared_and_handed_on_as_the_page_says(reader):
+    for section in sections("compare.md").values():  # the second goes on with what the first made
+        play(section, reader)
+    assert "## Intended use" in Path("runs/before/model_card.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("section", marked("add_one.md"))
 def test_one_can_be_added_as_the_page_says(section, reader):
     play(sections("add_one.md")[section], reader)
@@ -223,7 +229,7 @@ def test_the_network_of_the_page_is_found_by_its_sizes_on_the_shelf(tmp_path, mo
     assert sum(map(torch.numel, small.parameters())) < sum(map(torch.numel, wide.parameters()))
 
 
-@pytest.mark.parametrize("page", ["start.md", "add_one.md"])
+@pytest.mark.parametrize("page", ["start.md", "compare.md", "add_one.md"])
 def test_every_example_says_its_language_and_one_that_is_left_out_says_why(page):
     for block in blocks(DOCS / page):
         assert block.language in ("sh", "python", "toml", "csv", "text"), block
