@@ -27,7 +27,7 @@ class Settings:
 
     data: str = _asked(
         "A folder with a sub-folder a class (train/ val/ test/ may stand above), a folder with metadata.csv, a Parquet "
-        "file or folder, MNIST-style idx files, a table predictions.csv, or `digits`.",
+        "file or folder, MNIST-style idx files, a table predictions.csv, `digits`, or `made`.",
         dataclasses.MISSING,
     )
     model: str | None = _asked("Audit this model (see `seewhy predict --help`); without it one is trained first.")

@@ -176,6 +176,10 @@ def test_two_models_are_compared_and_handed_on_as_the_page_says(reader):
     assert "## Intended use" in Path("runs/before/model_card.md").read_text(encoding="utf-8")
 
 
+def test_made_worlds_are_as_their_page_says(reader):
+    play([block for blocks in sections("made_worlds.md").values() for block in blocks], reader)
+
+
 @pytest.mark.parametrize("section", marked("add_one.md"))
 def test_one_can_be_added_as_the_page_says(section, reader):
     play(sections("add_one.md")[section], reader)
@@ -229,7 +233,7 @@ def test_the_network_of_the_page_is_found_by_its_sizes_on_the_shelf(tmp_path, mo
     assert sum(map(torch.numel, small.parameters())) < sum(map(torch.numel, wide.parameters()))
 
 
-@pytest.mark.parametrize("page", ["start.md", "compare.md", "add_one.md"])
+@pytest.mark.parametrize("page", ["start.md", "compare.md", "add_one.md", "made_worlds.md"])
 def test_every_example_says_its_language_and_one_that_is_left_out_says_why(page):
     for block in blocks(DOCS / page):
         assert block.language in ("sh", "python", "toml", "csv", "text"), block
@@ -310,6 +314,24 @@ def test_every_code_of_a_problem_is_explained():
     explained = set(re.findall(r"^\| `([a-z-]+)` \|", page.partition("\n## ")[0], re.MULTILINE))
     assert written >= {"empty-file", "broken-image", "contradiction", "listed-twice", "uneven-split", "too-large"}
     assert written == explained
+
+
+def test_the_knobs_of_made_worlds_are_those_of_the_page():
+    from dataclasses import fields
+
+    from seewhy.worlds import World
+
+    page = (DOCS / "made_worlds.md").read_text(encoding="utf-8").partition("| knob |")[2].partition("\n\n")[0]
+    told = [name for row in page.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    assert sorted(told) == sorted(entry.name for entry in fields(World))
+
+
+def test_the_picture_of_made_worlds_is_what_its_script_draws(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    import made_worlds
+
+    np.testing.assert_array_equal(decode(made_worlds.PICTURE.read_bytes()), made_worlds.sheet())
+    assert made_worlds.PICTURE.stat().st_size <= 500_000
 
 
 def test_the_pictures_of_a_report_are_small_enough_for_a_page():

@@ -60,6 +60,7 @@ MAKERS = {
     "digits": lambda root: "digits",
     "folder": a_folder,
     "idx": an_idx,
+    "made": lambda root: "made:train=3,test=2",
     "parquet": a_parquet,
     "table": a_table,
 }

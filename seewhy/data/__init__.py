@@ -2,6 +2,7 @@
 
     open("photos/")                    a sub-folder a class, a table, Parquet or idx files: whatever is there
     open("digits")                     real images that come along
+    open("made:background=0.9")        made ones, of which the whole truth is known
     open((images, labels))             arrays or tensors
     joined(open("photos/"), open("other/"))     the second one to test on
 
