@@ -137,7 +137,7 @@ class Made:
         return _drawn(self.world, row // BLOCK)[1][row % BLOCK].copy()
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _drawn(world: World, block: int) -> tuple[np.ndarray, np.ndarray]:
     """Pixels and masks of rows that follow one another: most who want one want the next, and one alone takes as long as
     a dozen."""
