@@ -29,8 +29,8 @@ TAGS = {"sex": 2, "scanner": 5, "age": 60}
 MOST_MEMORY, MOST_SECONDS = 12_000_000_000, 900
 
 
-def written(rows: int, folder: Path) -> Path:
-    """A table of predictions, right on nine of ten, and on seven of ten of the last scanner."""
+def written(rows: int, folder: Path) -> None:
+    """Write a table of predictions, right on nine of ten, and on seven of ten of the last scanner."""
     from seewhy import predicting
     from seewhy.types import PREDICTION_COLUMNS, Predictions
 
@@ -60,9 +60,8 @@ def written(rows: int, folder: Path) -> Path:
         table = table.append_column(f"tag:{name}", pa.array(values if name == "age" else np.array(CLASSES)[values]))
     embeddings = random.normal(0, 1, (rows, 64)).astype(np.float16)
     predicting.save(Predictions(table, CLASSES, None, logs.astype(np.float16), embeddings), folder)
-    plain = table.drop_columns([name for name in ("condition", "loss", "logodds_true", *PREDICTION_COLUMNS.names[8:])])
+    plain = table.drop_columns(["condition", "loss", "logodds_true", *PREDICTION_COLUMNS.names[8:]])
     pa.parquet.write_table(plain, folder / "table.parquet")
-    return folder
 
 
 def audits() -> list[str]:
@@ -112,7 +111,10 @@ def measured(what: str, folder: Path) -> dict[str, float]:
 
 
 def _peak() -> float:
-    """The largest resident size so far, in MB."""
+    """The largest resident size so far, in MB; the system's `ru_maxrss` begins at that of the parent."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1e3
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
@@ -145,7 +147,9 @@ def main() -> None:
     print("| |", *(f"{size:,} rows |" for size in sizes), "growth |")
     print("| --- |" + " ---: |" * (len(sizes) + 1))
     with tempfile.TemporaryDirectory() as place:
-        folders = [written(size, Path(place) / str(size)) for size in sizes]
+        folders = [Path(place) / str(size) for size in sizes]
+        for size, folder in zip(sizes, folders, strict=True):
+            written(size, folder)
         for what in wanted:
             found = [asked(what, folder) for folder in folders]
             cells = [
