@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,7 +190,7 @@ def _empty_as_null(table: pa.Table) -> pa.Table:
 def _check_table(table: pa.Table, path: Path) -> None:
     ids = table.column("id").to_pylist()
     if len(set(ids)) < len(ids):
-        twice = next(id for id in ids if ids.count(id) > 1)
+        twice, _ = Counter(ids).most_common(1)[0]
         raise ValueError(f"{path} holds the id {twice!r} more than once; each row needs its own")
     for name in ("confidence", "right"):
         values = table.column(name).drop_null().to_numpy()

@@ -389,8 +389,9 @@ class Predictions:
         """Row numbers by the column's value, in order of value; rows without a value are under "(missing)"."""
         values = self[column]
         missing = np.array([value is None or value != value for value in values], dtype=bool)  # NaN differs from itself
-        names = np.where(missing, "(missing)", values.astype(str))
-        return {str(name): np.flatnonzero(names == name) for name in np.unique(names)}
+        names, place = np.unique(np.where(missing, "(missing)", values.astype(str)), return_inverse=True)
+        rows = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place, minlength=len(names)))[:-1])
+        return dict(zip(names.tolist(), rows, strict=True)) if len(names) else {}
 
     def where(self, rows: Sequence[int] | np.ndarray) -> Predictions:
         """Some of the rows, by number or by a boolean for each."""
