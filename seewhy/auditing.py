@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 from seewhy import fitting, imaging, predicting, shelf
-from seewhy.cache import Cache
+from seewhy.cache import Cache, files_of, table_in
 from seewhy.exports import html, json
 from seewhy.model import Model
 from seewhy.planner import Planner, Unavailable
-from seewhy.run import Run
+from seewhy.run import Run, pictures
 from seewhy.settings import Settings
 from seewhy.types import Explanation, Finding, Need, Pillar, Progress, Report, Tables
 
@@ -90,12 +90,18 @@ def _report(planner: Planner, run: Run, began: float, command: str) -> Generator
         images = _thumbnails(planner, findings)
         with_pictures = [need for need in planner.given if need.table == "explanations"]
         explanations = next((planner.given[need] for need in with_pictures), ())
-    report = Report(facts, tuple(findings), explanations, images, html.framed)
-    run.save_pictures(images)
-    Cache(run.folder / "shown").put("explanations", explanations)
+    report = _write(run, Report(facts, tuple(findings), explanations, images, html.framed))
+    yield Progress("report", 1, 1, note=str(run.folder / "report.html"))
+    return report
+
+
+def _write(run: Run, report: Report) -> Report:
+    """Into the run's folder. It is the run's report once its findings are there; until then the one of before is."""
+    name = run.save_shown(report.images, files_of(report.explanations))
+    report = replace(report, facts={**report.facts, "shown": name})
     html.write(report, run.folder / "report.html")
     json.write(report, run.folder / "findings.json")
-    yield Progress("report", 1, 1, note=str(run.folder / "report.html"))
+    run.drop_shown(but=name)
     return report
 
 
@@ -233,5 +239,7 @@ def report_of(folder: str | Path) -> Report:
     if not run.finished:
         raise ValueError(f"{folder} holds no finished run; `seewhy audit` makes one")
     report = json.read(run.folder / "findings.json")
-    explanations = Cache(run.folder / "shown").get("explanations") or ()
-    return replace(report, images=run.pictures(), explanations=explanations, render=html.framed)
+    shown = run.shown(report.facts.get("shown"))
+    if shown is not None:
+        report = replace(report, images=pictures(shown), explanations=table_in(shown))
+    return replace(report, render=html.framed)

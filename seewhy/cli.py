@@ -322,7 +322,8 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = app(standalone_mode=False)  # typer gives the code of an Exit back
+        with console.told_warnings():
+            code = app(standalone_mode=False)  # typer gives the code of an Exit back
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:

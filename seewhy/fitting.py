@@ -193,6 +193,7 @@ def train(
 def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress, None, Model]:
     """Train a network on the training split, or go on where a killed run stopped; returns the saved model."""
     if (run.model_folder / "model.json").is_file():
+        run.drop_checkpoint()  # killed after the one was written and before the other went
         return Model.load(run.model_folder, network=_own(settings.network))
     dataset, device = material.dataset, chosen_device(settings.device)
     train, validation = dataset.split("train"), dataset.split("val")

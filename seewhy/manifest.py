@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from seewhy import files
 from seewhy.types import Preprocessing
 
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
+#: What the weights of a model are called that was saved over another.
+WEIGHTS_NAME = re.compile(r"weights(-[0-9a-f]{16})?\.safetensors")
 #: Raised when what is written could not be read by the version before.
 FORMAT = 1
 #: What finding a network takes beside its settings; a file has no say in these.
@@ -26,11 +29,20 @@ LARGEST_SIDE = 8192
 
 
 def write(folder: Path, described: Mapping[str, Any], network: nn.Module) -> None:
-    """The weights, then the manifest with their hash: killed in between, a folder is refused and never misread."""
+    """The weights under a name that is not in use, then the manifest, which names them: until it is there the folder
+    holds the model of before. The weights of before go last."""
+    files.drop_left(folder, "weights")
     content = save({name: _separate(value) for name, value in network.state_dict().items()})
-    files.write_bytes(folder / WEIGHTS, content)
-    sealed = {"format": FORMAT, **described, "weights_sha256": hashlib.sha256(content).hexdigest()}
-    files.write_json(folder / MANIFEST, sealed)
+    hash = hashlib.sha256(content).hexdigest()
+    name = WEIGHTS if not (folder / WEIGHTS).exists() else f"weights-{hash[:16]}.safetensors"
+    if (folder / WEIGHTS).is_file() and files.sha256(folder / WEIGHTS) == hash:
+        name = WEIGHTS
+    else:
+        files.write_bytes(folder / name, content)
+    files.write_json(folder / MANIFEST, {"format": FORMAT, **described, "weights": name, "weights_sha256": hash})
+    for other in folder.glob("weights*.safetensors"):
+        if WEIGHTS_NAME.fullmatch(other.name) and other.name != name:
+            files.remove(other, quietly=True)
 
 
 @dataclass(frozen=True)
@@ -95,9 +107,12 @@ class Manifest:
 
     def weights(self) -> dict[str, Tensor]:
         """The tensors beside the manifest, whose bytes must be those it was written with."""
-        path = self.path.with_name(WEIGHTS)
+        name = self.content.get("weights", WEIGHTS)
+        if not isinstance(name, str) or not WEIGHTS_NAME.fullmatch(name):
+            raise ValueError(f"{self.path}: 'weights' is {_shortly(name)}, which should be {WEIGHTS} beside it")
+        path = self.path.with_name(name)
         if not path.is_file():
-            raise FileNotFoundError(f"The model in {path.parent} has no {WEIGHTS}")
+            raise FileNotFoundError(f"The model in {path.parent} has no {name}")
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.entry("weights_sha256", str):
             raise ValueError(f"{path} is damaged or of another model: it is not what {MANIFEST} was written with")

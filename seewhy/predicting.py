@@ -19,7 +19,7 @@ import pyarrow.parquet
 import torch
 from torch import Tensor, nn
 
-from seewhy import files, hooks
+from seewhy import hooks
 from seewhy.loading import Loader
 from seewhy.shelf import nearest
 from seewhy.types import PART_COLUMNS, PREDICTION_COLUMNS, Answer, Predictions, Progress
@@ -81,23 +81,22 @@ def predict(
     )
 
 
-def save(predictions: Predictions, folder: str | Path) -> None:
-    """Write a table and what stands beside it into a folder, each file old-or-new, the table itself last."""
-    folder = Path(folder)
+def as_files(predictions: Predictions) -> Iterator[tuple[str, bytes]]:
+    """The files that hold a table and what stands beside it, each with its name; `load` reads their folder."""
     for name in ("log_probabilities", "embeddings"):
         array = getattr(predictions, name)
         if array is not None:
             buffer = io.BytesIO()
             np.save(buffer, array, allow_pickle=False)
-            files.write_bytes(folder / f"{name}.npy", buffer.getvalue())
+            yield f"{name}.npy", buffer.getvalue()
     if predictions.parts is not None:
-        files.write_bytes(folder / "parts.parquet", as_parquet(predictions.parts))
+        yield "parts.parquet", as_parquet(predictions.parts)
     named = predictions.table.replace_schema_metadata({"classes": json.dumps(predictions.classes)})
-    files.write_bytes(folder / "predictions.parquet", as_parquet(named))
+    yield "predictions.parquet", as_parquet(named)
 
 
 def load(folder: str | Path) -> Predictions:
-    """What `save` wrote."""
+    """A table from the folder of its files."""
     folder = Path(folder)
     table = pa.parquet.read_table(folder / "predictions.parquet")
     classes = json.loads((table.schema.metadata or {}).get(b"classes", b"[]"))

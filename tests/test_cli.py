@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -213,6 +214,17 @@ def test_the_cache_is_shown_and_cleared(here, command, photos):
     assert command("cache").out.startswith("1 tables, ")
     cleared = json.loads(command("cache", "--clear", "--json").out)
     assert cleared == {**shown, "tables": 0, "bytes": 0, "freed": shown["bytes"]}
+
+
+def test_a_cache_that_cannot_be_written_ends_nothing_and_is_told_once(here, command, photos, monkeypatch):
+    (here / "file").write_text("no folder")
+    monkeypatch.setenv("SEEWHY_CACHE", str(here / "file" / "tables"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        ended = command("audit", photos, *QUICK, "--audits", "accuracy,worth_it,where_it_looks")
+    assert ended.code == 0
+    assert ended.err.count("What is computed now cannot be remembered: ") == ended.err.count("\n") == 1
+    assert str(here / "file") in ended.err
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seewhy import imaging, networks
+from seewhy import imaging, manifest, networks
 from seewhy.model import Merge, Model, Normalised
 from seewhy.tasks.classify import Classify
 from seewhy.types import Answer, Preprocessing
@@ -161,13 +161,22 @@ def test_the_digest_changes_with_weights_classes_preprocessing_and_settings():
     assert small_model().digest == small_model().digest
 
 
-def test_killed_between_its_two_files_a_folder_is_refused(tmp_path):
-    small_model().save(tmp_path)
-    before = (tmp_path / "model.json").read_bytes()
-    small_model(seed=1).save(tmp_path)
-    (tmp_path / "model.json").write_bytes(before)
-    with pytest.raises(ValueError, match="damaged or of another model"):
-        Model.load(tmp_path)
+def test_a_model_that_cannot_be_saved_over_another_leaves_the_other_whole(tmp_path, monkeypatch):
+    first, second = small_model(), small_model(seed=1)
+    first.save(tmp_path)
+
+    def fails(path, value):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(manifest.files, "write_json", fails)
+        with pytest.raises(OSError, match="No space left"):
+            second.save(tmp_path)
+    assert Model.load(tmp_path).digest == first.digest
+    for model in (second, first, first):
+        model.save(tmp_path)
+        assert Model.load(tmp_path).digest == model.digest
+        assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_weights_of_another_width_are_refused_and_both_are_shown(tmp_path):
