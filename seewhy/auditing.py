@@ -24,7 +24,7 @@ from seewhy.exports import html, json
 from seewhy.model import Model
 from seewhy.planner import Planner, Unavailable
 from seewhy.run import Run, pictures
-from seewhy.settings import Settings
+from seewhy.settings import Settings, class_mapping, class_names
 from seewhy.types import Explanation, Finding, Need, Pillar, Progress, Report, Tables
 
 #: The longer side of a thumbnail in pixels, and of one that is explained; and how many there may be.
@@ -60,7 +60,7 @@ def audit(
             report = yield from _report(planner, run, began, command)
         return report, run
     if model is None and settings.model is not None:
-        model = Model.resolve(settings.model)
+        model = _given(settings, settings.model)
     material = yield from fitting.open_material(settings, cache, data=data, model=model)
     _check_groups(settings, material.dataset.tags)
     run = Run.start(settings, out=out)
@@ -69,6 +69,16 @@ def audit(
         planner = Planner(settings, cache, {}, material, model, run.logged())
         report = yield from _report(planner, run, began, command)
     return report, run
+
+
+def _given(settings: Settings, reference: str) -> Model:
+    """The model that the settings name. Raises as `Model.resolve` does."""
+    return Model.resolve(
+        reference,
+        classes=None if settings.classes is None else class_names(settings.classes),
+        network=settings.network,
+        mapping=None if settings.mapping is None else class_mapping(settings.mapping),
+    )
 
 
 def _check_groups(settings: Settings, tags: Iterable[str]) -> None:
@@ -129,7 +139,8 @@ def _findings(planner: Planner) -> Generator[Progress, None, list[Finding]]:
     for number, (name, module, chosen) in enumerate(asked):
         yield Progress("audit", number + 1, len(asked), note=_question(name, module))
         findings += _asked(name, module, chosen, tables)
-    return findings
+    assumed = () if planner.model is None else tuple(planner.model.provenance.get("assumed", ()))
+    return [replace(each, doubts=(*each.doubts, *assumed)) if each.found is not None else each for each in findings]
 
 
 def _asked(name: str, module: ModuleType, chosen: Mapping[str, Any], tables: Tables) -> list[Finding]:

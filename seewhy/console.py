@@ -75,7 +75,7 @@ def interrupts() -> Iterator[list[int]]:
 def told_warnings() -> Iterator[None]:
     """A warning is a sentence on standard error, without the line of code that it comes from."""
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *where: say(str(message))  # type: ignore[assignment]
+        warnings.showwarning = lambda message, *where, **more: say(str(message))
         yield
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from seewhy import files
 from seewhy.types import Preprocessing
+from seewhy.weights import from_safetensors
 
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
 #: What the weights of a model are called that was saved over another.
@@ -116,10 +116,7 @@ class Manifest:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.entry("weights_sha256", str):
             raise ValueError(f"{path} is damaged or of another model: it is not what {MANIFEST} was written with")
-        try:
-            return load(content)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is no safetensors file: {error}") from error
+        return from_safetensors(content, path)
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

@@ -93,7 +93,11 @@ def report(number: int) -> Report:
 def told(folder: Path) -> Any:
     """The number of a report; its findings, its pictures and its heat must be of the same."""
     found = auditing.report_of(folder)
-    numbers = {int(found.findings[0].value), int(found.images["a"][0, 0, 0]), int(found.explanations[0].heat["image"][0, 0])}
+    numbers = {
+        int(found.findings[0].value),
+        int(found.images["a"][0, 0, 0]),
+        int(found.explanations[0].heat["image"][0, 0]),
+    }
     (number,) = numbers
     assert (folder / "report.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
     return number
@@ -203,7 +207,10 @@ def test_a_table_that_cannot_be_remembered_ends_nothing_and_is_said_once(tmp_pat
         folder = tmp_path / f"cache{place}"
         Cache(folder).put("before", {"x": 0})
         here = Cache(folder)
-        with failing(folder, place, ERRORS[place % len(ERRORS)], lasting=True) as made, warnings.catch_warnings(record=True) as said:
+        with (
+            failing(folder, place, ERRORS[place % len(ERRORS)], lasting=True) as made,
+            warnings.catch_warnings(record=True) as said,
+        ):
             warnings.simplefilter("always")
             here.put("table", {"x": 1})
             here.put("other", {"x": 2})
@@ -292,8 +299,14 @@ def written(path: Path) -> Iterator[str]:
             continue
         owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
-        words = [value.value for value in (*node.args, *(each.value for each in node.keywords)) if isinstance(value, ast.Constant)]
-        opened = name == "open" and any(isinstance(word, str) and word in ("w", "wb", "a", "ab", "ab+", "x", "xb", "r+b") for word in words)
+        words = [
+            value.value
+            for value in (*node.args, *(each.value for each in node.keywords))
+            if isinstance(value, ast.Constant)
+        ]
+        opened = name == "open" and any(
+            isinstance(word, str) and word in ("w", "wb", "a", "ab", "ab+", "x", "xb", "r+b") for word in words
+        )
         if owner != "files" and (name in WRITES or opened or (owner == "os" and name in ALSO_OS)):
             yield f"{path.name}:{node.lineno}: {ast.unparse(node)[:80]}"
 
