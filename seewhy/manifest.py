@@ -26,6 +26,10 @@ FORMAT = 1
 #: What finding a network takes beside its settings; a file has no say in these.
 RESERVED = ("classes", "name", "pretrained", "seed")
 LARGEST_SIDE = 8192
+#: No width, depth or number of groups of a network is beyond it.
+LARGEST_SETTING = 65_536
+#: What of a model's past is used later on, and of which kind it is; what else stands there is only shown.
+PAST = {"split": dict, "training": dict, "best": dict, "counts": dict, "assumed": list, "data": str, "data_digest": str}
 
 
 def write(folder: Path, described: Mapping[str, Any], network: nn.Module) -> None:
@@ -81,7 +85,8 @@ class Manifest:
         """Settings of the network: plain values, and none of those that a file has no say in."""
         settings = self.entry("settings", dict)
         for name, value in settings.items():
-            if name in RESERVED or not (value is None or isinstance(value, (bool, int, float, str))):
+            small = not isinstance(value, int) or abs(value) <= LARGEST_SETTING
+            if name in RESERVED or not (value is None or isinstance(value, (bool, int, float, str))) or not small:
                 raise ValueError(f"{self.path}: a network cannot have the setting {name!r} = {_shortly(value)}")
         return settings
 
@@ -105,6 +110,21 @@ class Manifest:
         height, width = size
         return Preprocessing((height, width), fit, _three(mean), _three(std))
 
+    def provenance(self) -> dict[str, Any]:
+        """Where the model comes from."""
+        told = self.entry("provenance", dict)
+        for name, value in told.items():
+            if value is not None and not isinstance(value, PAST.get(name, object)):
+                raise ValueError(f"{self.path}: the provenance's {name!r} is {_shortly(value)}")
+        split = told.get("split") or {}
+        if not set(split) <= {"how", "by", "seed"} or not all(
+            isinstance(one, (str, int, type(None))) for one in split.values()
+        ):
+            raise ValueError(f"{self.path}: the provenance's 'split' is {_shortly(split)}")
+        if not all(isinstance(one, str) for one in told.get("assumed") or ()):
+            raise ValueError(f"{self.path}: the provenance's 'assumed' is {_shortly(told['assumed'])}")
+        return told
+
     def weights(self) -> dict[str, Tensor]:
         """The tensors beside the manifest, whose bytes must be those it was written with."""
         name = self.content.get("weights", WEIGHTS)
@@ -119,8 +139,8 @@ class Manifest:
         return from_safetensors(content, path)
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """The tensors into the network. Raises ValueError, showing both, unless every name and shape agrees."""
+def check_fit(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Raises ValueError, showing both, unless every name and shape agrees."""
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     there = {name: tuple(value.shape) for name, value in state.items()}
     differ = [name for name in {**wanted, **there} if wanted.get(name) != there.get(name)]
@@ -131,7 +151,6 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
         )
         more = f"; and {len(differ) - 5} more" if len(differ) > 5 else ""
         raise ValueError(f"{path}: the weights do not fit the network. {shown}{more}")
-    network.load_state_dict(dict(state))
 
 
 def _separate(value: Tensor) -> Tensor:

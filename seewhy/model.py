@@ -279,11 +279,14 @@ class Model:
             )
         name = network or name
         state = told.weights()
+        if not _is_factory(name):
+            _check_built(name, len(outputs), settings, state, told.path)
         built = networks.find(name, classes=len(outputs), pretrained=None if _is_factory(name) else False, **settings)
-        manifest.fill(built.module, state, told.path)
+        manifest.check_fit(built.module, state, told.path)
+        built.module.load_state_dict(state)
         task = _task(told.entry("task", str), outputs, told.preprocessing())
         body = Normalised(built.module, task.preprocessing.mean, task.preprocessing.std)
-        model = cls(body, task, name, settings, outputs, provenance=told.entry("provenance", dict))
+        model = cls(body, task, name, settings, outputs, provenance=told.provenance())
         model.network.eval().to(_device(device))
         mapping = told.mapping()
         return model if mapping is None else model.subset(mapping)
@@ -304,6 +307,21 @@ class Model:
                 "std": list(fitted.std),
             },
         }
+
+
+def _check_built(name: str, classes: int, settings: Mapping[str, Any], state: Mapping[str, Tensor], path: Path) -> None:
+    """Raises ValueError unless these settings make a network for these weights; found out without memory, since a few
+    digits in a file could ask for any amount of it."""
+    try:
+        with torch.device("meta"):
+            planned = networks.find(name, classes=classes, pretrained=False, **settings).module
+    except NotImplementedError:  # a few of torchvision cannot be planned so; their settings change no size
+        return
+    except (TypeError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError) as error:
+        if isinstance(error, KeyError):  # a name that does not exist, told with the nearest
+            raise
+        raise ValueError(f"{path}: {name} cannot be built with {dict(settings)}: {error}") from error
+    manifest.check_fit(planned, state, path)
 
 
 def _with_weights(reference: str, classes: Sequence[str] | None) -> networks.Built:

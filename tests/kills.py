@@ -31,6 +31,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 TRAINING = ("digits", "--network", "resnet_tiny", "--steps", "90", "--threads", "1")
+#: Enough for a quick look: few images, few steps, few audits.
+SHORT = ("--network", "resnet_tiny", "--steps", "30", "--threads", "1", "--audits", "accuracy,calibration")
 #: A disk in memory, where there is one: a kill does not lose what a disk has not written yet, so it may be as quick.
 MEMORY = Path("/dev/shm")
 #: How long a process that lost its parent may take to notice, in seconds.
@@ -51,19 +53,25 @@ def main() -> int:
     asked.add_argument("kills", type=int)
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--save-every", type=float, default=0.0, help="seconds between two checkpoints")
+    asked.add_argument("--short", action="store_true", help="few steps, few audits, and no report on its own")
     asked.add_argument("flags", nargs="*", help="further flags of `seewhy train` and `seewhy audit`")
     given = asked.parse_args()
     load(given.save_every)
+    flags = given.flags
     drawn, began = random.Random(given.seed), time.monotonic()
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as place:
-        whole = {name: untouched(name, Path(place) / f"whole-{name}", given.flags) for name in COMMANDS}
+        if given.short:
+            data = write_digits(Path(place) / "images", 120)
+            COMMANDS.clear()
+            COMMANDS["audit"] = lambda flags: ["audit", str(data), *SHORT, *flags, "--out", "run"]
+        whole = {name: untouched(name, Path(place) / f"whole-{name}", flags) for name in COMMANDS}
         killed: list[Killed] = []
         wrong: list[str] = []
         lives = 0
         while len(killed) < given.kills:
             name = list(COMMANDS)[lives % len(COMMANDS)]
             folder = Path(place) / f"life-{lives}"
-            killed += life(name, folder, whole[name].seconds, given.flags, drawn)
+            killed += life(name, folder, whole[name].seconds, flags, drawn)
             wrong += [f"{name} {lives}: {what}" for what in differences(name, folder, whole[name].folder)]
             lives += 1
             sys.stderr.write(f"\r{len(killed)} kills, {lives} runs, {len(wrong)} wrong ")
@@ -98,6 +106,19 @@ def load(save_every: float) -> None:
         exports.load(name)
     assert auditing.fitting is fitting
     fitting.SAVE_EVERY = save_every
+
+
+def write_digits(folder: Path, count: int) -> Path:
+    """So many of the digits as files, a folder a class."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    for number in range(count):
+        place = folder / str(digits.target[number])
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((digits.images[number] * 15.9).astype("uint8")).save(place / f"{number}.png")
+    return folder
 
 
 def words_train(flags: list[str]) -> list[str]:
