@@ -19,7 +19,7 @@ import pyarrow.parquet
 import torch
 from torch import Tensor, nn
 
-from seewhy import hooks
+from seewhy import files, hooks
 from seewhy.loading import Loader
 from seewhy.shelf import nearest
 from seewhy.types import PART_COLUMNS, PREDICTION_COLUMNS, Answer, Predictions, Progress
@@ -81,8 +81,14 @@ def predict(
     )
 
 
+def save(predictions: Predictions, folder: str | Path) -> None:
+    """Write a table and what stands beside it into a folder, each file old-or-new, the table itself last."""
+    for name, content in as_files(predictions):
+        files.write_bytes(Path(folder) / name, content)
+
+
 def as_files(predictions: Predictions) -> Iterator[tuple[str, bytes]]:
-    """The files that hold a table and what stands beside it, each with its name; `load` reads their folder."""
+    """The files of a table, each with its name: what stands beside it, then the table itself."""
     for name in ("log_probabilities", "embeddings"):
         array = getattr(predictions, name)
         if array is not None:
@@ -96,7 +102,7 @@ def as_files(predictions: Predictions) -> Iterator[tuple[str, bytes]]:
 
 
 def load(folder: str | Path) -> Predictions:
-    """A table from the folder of its files."""
+    """What `save` wrote."""
     folder = Path(folder)
     table = pa.parquet.read_table(folder / "predictions.parquet")
     classes = json.loads((table.schema.metadata or {}).get(b"classes", b"[]"))

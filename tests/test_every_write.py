@@ -311,8 +311,12 @@ def written(path: Path) -> Iterator[str]:
             yield f"{path.name}:{node.lineno}: {ast.unparse(node)[:80]}"
 
 
+#: Writes are made in `files`; a made world is a folder renamed whole, whose thousands of images are not flushed each.
+MAY = ("files.py", "made.py")
+
+
 def test_nothing_else_in_the_package_writes():
     root = Path(files.__file__).parent
-    found = [call for path in sorted(root.rglob("*.py")) if path.name != "files.py" for call in written(path)]
+    found = [call for path in sorted(root.rglob("*.py")) if path.name not in MAY for call in written(path)]
     assert not [call for call in found if "os.devnull" not in call], found
     assert list(written(root / "files.py"))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from seewhy import data, files, predicting
+from seewhy import data, predicting
 from seewhy.loading import Loader
 from seewhy.tasks.classify import Classify
 from seewhy.types import Preprocessing
@@ -68,16 +68,16 @@ def test_a_batch_size_changes_nothing():
     )
 
 
-def test_what_was_saved_comes_back_from_its_folder(tmp_path):
+def test_what_was_saved_comes_back_and_the_table_is_written_last(tmp_path):
     found, _ = asked((0, 255), ["dark", "light"])
-    files.write_folder(tmp_path / "kept", predicting.as_files(found))
-    back = predicting.load(tmp_path / "kept")
+    predicting.save(found, tmp_path)
+    back = predicting.load(tmp_path)
     assert back.table.equals(found.table)
     assert back.classes == found.classes
     assert (back.log_probabilities == found.log_probabilities).all()
-    (tmp_path / "kept" / "predictions.parquet").unlink()
+    (tmp_path / "predictions.parquet").unlink()
     with pytest.raises(FileNotFoundError):
-        predicting.load(tmp_path / "kept")
+        predicting.load(tmp_path)
 
 
 def csv(folder, text):
