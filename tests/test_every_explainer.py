@@ -202,7 +202,7 @@ def test_every_explainer_explains_an_example_alike_in_any_company(explainer: Mod
 def test_every_explainer_says_beforehand_what_it_will_cost(explainer: ModuleType, name: str) -> None:
     network, batch, question = asked("classifier")
     explained = passes.explain(network, batch, question, {name: (explainer, {})})
-    assert explained.evidence.spent.forwards == pytest.approx(explained.passes[name].forwards)
+    assert explained.evidence.spent.forwards <= explained.passes[name].forwards + 1e-9
     assert explained.evidence.spent.backwards <= explained.passes[name].backwards
 
 

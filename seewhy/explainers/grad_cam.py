@@ -17,7 +17,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from seewhy.passes import Evidence, LayerGradient, LayerGradients, Need
+from seewhy.passes import Evidence, Need
+from seewhy.passes.gradients import LayerGradient, LayerGradients
 from seewhy.types import Question
 
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from seewhy.passes import Evidence, InputGradient, InputGradients, Need
+from seewhy.passes import Evidence, Need
+from seewhy.passes.gradients import InputGradient, InputGradients
 from seewhy.types import Question
 
 

@@ -17,7 +17,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from seewhy.passes import Evidence, MaskScores, MaskTable, Need
+from seewhy.passes import Evidence, Need
+from seewhy.passes.masks import MaskScores, MaskTable, Squares
 from seewhy.types import Question
 
 
@@ -29,7 +30,7 @@ def needs(
     into: str = "image",
 ) -> tuple[Need, ...]:
     """The score under each square; `patch` and `stride` in pixels, by default by the size of the image."""
-    return (MaskScores(patch, stride, fill, into),)
+    return (MaskScores(Squares(patch, stride), fill, into),)
 
 
 def heat(
@@ -42,7 +43,6 @@ def heat(
     into: str = "image",
 ) -> Float[Tensor, "batch height width"]:
     """Logits, at the size of the input named by `into`."""
-    table: MaskTable = evidence[MaskScores(patch, stride, fill, into)]
-    drops = table.baseline - table.scores  # masks, batch
-    covered = table.masks.to(drops.dtype)  # masks, height, width
-    return (drops.T @ covered.flatten(1)).unflatten(1, covered.shape[1:]) / covered.sum(0)
+    table: MaskTable = evidence[MaskScores(Squares(patch, stride), fill, into)]
+    drops = table.baseline - table.scores  # squares, batch
+    return table.spread(drops) / table.spread(drops.new_ones(drops.shape)).clamp(min=1)

@@ -102,5 +102,7 @@ def test_an_image_without_detail_loses_nothing_by_blur_and_an_edge_does() -> Non
 
 @pytest.mark.parametrize(("size", "squares"), [(8, 49), (28, 81), (32, 100), (224, 81)])
 def test_the_default_grid_is_sensible_for_small_and_large_images(size: int, squares: int) -> None:
-    batch = Batch(ids=("a",), inputs={"image": torch.zeros(1, 3, size, size)})
-    assert passes.forecast(occlusion.needs(), batch).forwards == squares + 1
+    batch = Batch(ids=("a",), inputs={"input": torch.zeros(1, 3, size, size)})
+    question = Question("the first pixel", lambda output: output[:, 0])
+    forecast = passes.forecast(nn.Flatten(), batch, question, occlusion.needs(into="input"))
+    assert forecast.passes.forwards == squares + 1

@@ -1,0 +1,133 @@
+"""The fewest runs of a network that give all the evidence asked for, and what they will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from seewhy import hooks
+from seewhy.passes.needs import Evidence, Need, Passes, Unsuitable, whole_cost
+from seewhy.passes.run import Run
+from seewhy.types import Batch, Progress, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What gathering will cost at most: passes an example, and for the batch seconds and bytes of activations."""
+
+    passes: Passes
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered(Progress):
+    """Progress in passes an example, with the evidence as it is by now; `need` is what just got better."""
+
+    evidence: Evidence
+    need: Need | None = None
+
+
+def gather(
+    network: nn.Module,
+    batch: Batch,
+    question: Question,
+    needs: Iterable[Need],
+    *,
+    budget: str | None = None,
+    chunk: int | None = None,
+) -> Evidence:
+    """The evidence for all the needs, with the fewest runs; the network is left as it was, errors included.
+
+    `budget` is a time or a number of passes ("2 s", "300 forwards"): what is cheap is gathered first, what is adaptive
+    or a sample ends where the budget does, what is left is absent. `chunk` is how many examples go through the network
+    at once where there are many; by default as many as fit into memory. Whole batches are kept together, for a question
+    may hold one answer an example. Raises KeyError or ValueError where a need cannot be met: no such input or layer, an
+    input without gradient, a score that is not one number an example. A need that this network is unsuitable for is no
+    error: it is absent, and says why.
+    """
+    work = gathering(network, batch, question, needs, budget=budget, chunk=chunk)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def gathering(
+    network: nn.Module,
+    batch: Batch,
+    question: Question,
+    needs: Iterable[Need],
+    *,
+    budget: str | None = None,
+    chunk: int | None = None,
+) -> Generator[Gathered, None, Evidence]:
+    """As `gather`, telling after each run how far it is, with the evidence so far.
+
+    Between two steps the network is what it was: whoever iterates may stop, or use it.
+    """
+    if not len(batch):
+        raise ValueError("There are no examples to explain: the batch is empty")
+    wanted = tuple(dict.fromkeys(needs))
+    run = Run(network, question, batch, wanted=wanted, budget=budget, chunk=chunk)
+    gathered: dict[Need, Any] = {}
+    absent: dict[Need, str] = {}
+    partial: set[Need] = set()
+    with _looking(network):
+        costs = _costs(wanted, run)
+    total = round(whole_cost(costs).total)
+    # One pass for gradients gives the baseline too, so these come first, then what is cheap.
+    for need in sorted(wanted, key=lambda need: (not need.together, costs[need].total)):
+        if gathered and run.out_of_budget():
+            absent[need] = f"The budget was spent before there were {type(need).__name__}"
+            continue
+        run.cut_short = False
+        work = need.gather(run)
+        while True:
+            with _looking(network):
+                try:
+                    gathered[need] = next(work)
+                    so_far = Evidence(dict(gathered), run.baseline(), run.spent, dict(absent), frozenset(partial))
+                except StopIteration:
+                    break
+                except Unsuitable as error:
+                    absent[need] = str(error)
+                    break
+            yield Gathered(
+                "gather", round(run.spent.total), total, note=type(need).__name__, evidence=so_far, need=need
+            )
+        partial |= {need} if run.cut_short else set()
+    with _looking(network):
+        found = {need: gathered[need] for need in wanted if need in gathered}
+        return Evidence(found, run.baseline(), run.spent, absent, frozenset(partial), costs)
+
+
+def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterable[Need]) -> Forecast:
+    """What `gather` will cost, from one run of the network on this batch, which is timed."""
+    wanted = tuple(dict.fromkeys(needs))
+    run = Run(network, question, batch, wanted=wanted)
+    with _looking(network):
+        costs = _costs(wanted, run)
+        passes = whole_cost(costs)
+        graph = any(cost.backwards for cost in costs.values())
+        run.baseline()
+        rows = max(run.rows, run.rows_at_once(graph=graph) if passes.total > 2 else 0)
+        return Forecast(passes, passes.total * run.seconds, rows * run.bytes_an_example(graph=graph))
+
+
+def _costs(needs: Iterable[Need], run: Run) -> dict[Need, Passes]:
+    """What each need costs, at most, beyond the run that gives the baseline."""
+    return {need: need.passes(run) for need in needs}
+
+
+@contextmanager
+def _looking(network: nn.Module) -> Iterator[None]:
+    """The network frozen and no graph recorded, whatever mode the caller is in."""
+    with hooks.frozen(network), torch.inference_mode(False), torch.no_grad():
+        yield
