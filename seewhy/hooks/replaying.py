@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from seewhy.hooks.contexts import hooked
 from seewhy.hooks.names import resolve
-from seewhy.hooks.structures import mapped
+from seewhy.hooks.structures import first_tensor, mapped
 
 
 @dataclass(eq=False)
@@ -76,19 +76,15 @@ def replaying(network: nn.Module, trunk: Trunk, change: Callable[[Tensor], Tenso
         return forward
 
     def exchange(module, arguments, output):
-        done = []
-
-        def first_only(tensor):
-            done.append(None)
-            return change(tensor) if len(done) == 1 else tensor
-
-        return mapped(output, first_only)
+        first = first_tensor(output, trunk.layer)
+        changed = change(first)
+        return mapped(output, lambda tensor: changed if tensor is first else tensor)
 
     try:
         for part in trunk.outputs:
             module = network.get_submodule(part)
             replaced.append((module, module.__dict__.get("forward")))
-            module.forward = again(part)  # type: ignore[method-assign]
+            module.forward = again(part)
         with hooked([(network.get_submodule(trunk.layer), exchange)]):
             yield
     finally:

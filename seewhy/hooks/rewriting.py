@@ -240,7 +240,7 @@ def _multi_head_attention(
     if mask is not None:
         mask = ~mask if mask.dtype == torch.bool else mask  # here True hides
         mask = mask.unflatten(0, (-1, num_heads)) if mask.ndim == 3 else mask
-    mixed = functional.scaled_dot_product_attention(*heads, attn_mask=mask)
+    mixed = functional.scaled_dot_product_attention(heads[0], heads[1], heads[2], attn_mask=mask)
     joined = mixed.permute(2, 0, 1, 3).flatten(2)  # length, batch, width
     output = functional.linear(joined, others["out_proj_weight"], others["out_proj_bias"])
     maps = None

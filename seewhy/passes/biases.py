@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seewhy import hooks
 from seewhy.hooks.rewriting import Call
-from seewhy.passes.needs import Need, Passes, Unsuitable
+from seewhy.passes.needs import Need, Passes
 from seewhy.passes.run import Run
 
 
@@ -42,8 +42,6 @@ class BiasGradients(Need):
 
         with torch.enable_grad(), hooks.rewriting({"convolution": tapped, "batch_norm": tapped}):
             scores = run.unchanged({self.into: leaf})
-        if not taps:
-            raise Unsuitable("No layer of this network that lies over the image has a bias")
         tensors = {f"input {self.into!r}": leaf} | {f"bias {place}": tap for place, (tap, _) in enumerate(taps)}
         at_input, *at_layers = run.gradients(scores, tensors, unused=True).values()
         products = tuple(gradient * bias[:, None, None] for gradient, (_, bias) in zip(at_layers, taps, strict=True))

@@ -8,7 +8,7 @@ recorded throughout, and the backward pass ends at the layer that is chosen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,7 +138,7 @@ def _tapped(
         others = [name for name, x in run.inputs.items() if isinstance(x, Tensor) and x.is_floating_point()]
         leaves = {name: run.leaf(name) for name in others} | dict(leaves)
     changes = hooks.change(run.network, {name: tap(name) for name in names})
-    watching = hooks.watched(run.network) if search else nullcontext({})
+    watching: AbstractContextManager[dict[str, Tensor]] = hooks.watched(run.network) if search else nullcontext({})
     with torch.enable_grad(), changes, watching as seen:
         scores = run.unchanged(leaves)
     return scores, taps, run.layers, seen

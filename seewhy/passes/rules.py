@@ -45,14 +45,15 @@ class RuleGradients(Need):
             asked = scores[0]
         name = f"input {self.into!r}"
         gradient = run.gradients(asked, {name: leaf}, share=len(points))[name]
-        yield RuleGradient(leaf.detach(), start, gradient, scores.detach())
+        reference = torch.zeros_like(leaf) if start is None else start
+        yield RuleGradient(leaf.detach(), reference.detach(), gradient, scores.detach())
 
 
 @dataclass(frozen=True, eq=False)
 class RuleGradient:
-    """The input, the reference if there is one, what came back to the input, and the scores of both."""
+    """The input and the reference (0 where there is none), what came back to the input, and the scores of both."""
 
     input: Float[Tensor, "batch ..."]
-    reference: Float[Tensor, "batch ..."] | None
+    reference: Float[Tensor, "batch ..."]
     gradient: Float[Tensor, "batch ..."]
     scores: Float[Tensor, "copies batch"]
