@@ -1,6 +1,6 @@
 """How well can the answer be given from only what each channel of a late layer sees?
 
-The image is shown through each channel, enlarged and scaled to 0 to 1; the channels are weighed by the scores:
+The image is shown through each channel, scaled to 0 to 1 and enlarged; the channels are weighed by the scores:
 
     weight     = softmax over channels of ( score(image * channel) - score(image) )
     heat[y, x] = relu( sum_c weight[c] * activation[c, y, x] )

@@ -158,7 +158,7 @@ def _out_of_place(function: Any) -> Any:
     return next(found for place in (Tensor, functional, torch) if (found := getattr(place, name[:-1], None)))
 
 
-#: Arguments by position of functions written in C++, which Python cannot ask.
+#: Arguments by position of functions that Python cannot ask.
 _CONVOLVED = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _POSITIONS: Mapping[Any, tuple[str, ...]] = {
     functional.conv1d: _CONVOLVED,
@@ -175,6 +175,8 @@ _POSITIONS: Mapping[Any, tuple[str, ...]] = {
         "dilation",
     ),
     functional.linear: ("input", "weight", "bias"),
+    functional.max_pool2d: ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices"),
+    functional.adaptive_max_pool2d: ("input", "output_size", "return_indices"),
     functional.avg_pool2d: ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"),
     functional.scaled_dot_product_attention: ("query", "key", "value", "attn_mask", "dropout_p", "is_causal"),
 }

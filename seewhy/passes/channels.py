@@ -46,7 +46,7 @@ class ChannelAblations(Need):
 class ChannelMasks(Need):
     """The score of the image seen through each channel of a layer alone; gives ChannelScores.
 
-    The channel is enlarged to the image, scaled to 0 to 1, and multiplied with it: where it is 0 the image is black.
+    The channel is scaled to 0 to 1, enlarged to the image, and multiplied with it: where it is 0 the image is black.
     """
 
     layer: str | None = None
@@ -98,7 +98,7 @@ def _without(layer: hooks.Layer, channels: Tensor, rows: int):
 def _windows(
     activation: Float[Tensor, "batch channels _ _"], size: torch.Size | tuple[int, ...]
 ) -> Float[Tensor, "batch channels height width"]:
-    """Each channel at the size of the image, from 0 at its least to 1 at its greatest; 0 where it is flat."""
-    large = functional.interpolate(activation, size=tuple(size), mode="bilinear", align_corners=False)
-    low, high = large.amin((2, 3), keepdim=True), large.amax((2, 3), keepdim=True)
-    return torch.where(high > low, (large - low) / (high - low).clamp(min=torch.finfo(large.dtype).tiny), 0)
+    """Each channel from 0 at its least to 1 at its greatest, 0 where it is flat, at the size of the image."""
+    low, high = activation.amin((2, 3), keepdim=True), activation.amax((2, 3), keepdim=True)
+    scaled = torch.where(high > low, (activation - low) / (high - low).where(high > low, 1), 0)
+    return functional.interpolate(scaled, size=tuple(size), mode="bilinear", align_corners=False)
