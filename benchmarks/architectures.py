@@ -52,19 +52,32 @@ def networks(families: list[str], most: float | None) -> Iterator[str]:
             yield min(sizes, key=sizes.__getitem__)
 
 
-def built(name: str) -> tuple[nn.Module, int]:
-    """A network and the side of its images: as its own settings have it where that is fixed."""
+def sides(name: str) -> tuple[int, ...]:
+    """Sides of images to try: a small one where the architecture takes several, and its own."""
     cfg = timm.get_pretrained_cfg(name)
     own = max(cfg.input_size[1:]) if cfg else 224
-    if cfg and not cfg.fixed_input_size:
-        return timm.create_model(name, num_classes=10), min(own, max(SIZE, *(cfg.min_input_size or (3, 0, 0))[1:]))
-    return timm.create_model(name, num_classes=10), own
+    if cfg and cfg.fixed_input_size:
+        return (own,)
+    return (min(own, max(SIZE, *((cfg.min_input_size if cfg else None) or (3, 0, 0))[1:])), own)
+
+
+def fitting(network: nn.Module, name: str) -> int:
+    """The first of the sides that the network itself can run on."""
+    for side in sides(name)[:-1]:
+        try:
+            with torch.no_grad():
+                network(torch.rand(1, 3, side, side))
+        except (AssertionError, RuntimeError, ValueError):
+            continue
+        return side
+    return sides(name)[-1]
 
 
 def explained(name: str) -> str:
     """The layer that was found. Raises where the network cannot be explained."""
     torch.manual_seed(0)
-    network, side = built(name)
+    network = timm.create_model(name, num_classes=10).eval()
+    side = fitting(network, name)
     for module in network.modules():  # a scale that training begins at 0 would hide what lies behind it
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
             nn.init.ones_(module.weight)
@@ -74,7 +87,7 @@ def explained(name: str) -> str:
             nn.init.normal_(layer.weight)  # some architectures begin with a head of zeros
     batch = Batch(ids=("an image",), inputs={"x": torch.rand(1, 3, side, side)})
     methods = {method: (shelf.load("explainers", method), SETTINGS[method]) for method in METHODS}
-    found = passes.explain(network.eval(), batch, Question("one", lambda output: output[:, 1]), methods)
+    found = passes.explain(network, batch, Question("one", lambda output: output[:, 1]), methods)
     for method, heat in found.heat.items():
         if not heat.isfinite().all() or not heat.any():
             raise ValueError(f"{method} gave an empty map")

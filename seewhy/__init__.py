@@ -56,13 +56,23 @@ def audit(
 
 
 def explain(
-    model: Model | str | Path, image: Any, target: str | None = None, *, methods: list[str] | None = None
+    model: Model | str | Path,
+    image: Any,
+    target: str | None = None,
+    *,
+    methods: list[str] | None = None,
+    layer: str | None = None,
+    budget: str | None = None,
 ) -> dict[str, Explanation]:
-    """Why this answer? Heat over one image by each method; `target` is a class or "A - B", else the answer given."""
+    """Why this answer? Heat over one image by each method; `target` is a class or "A - B", else the answer given.
+
+    `methods` are names on the shelf, or ["all"]; `layer` is for those that look at one; `budget` is "2 s" or
+    "300 forwards".
+    """
     from seewhy import explaining
 
     loaded = load(model) if isinstance(model, (str, Path)) else model
-    return explaining.explain_one(loaded, image, methods=methods, target=target)
+    return explaining.explain_one(loaded, image, methods=methods, target=target, layer=layer, budget=budget)
 
 
 def load(

@@ -183,17 +183,24 @@ def explain(
     model: ModelName,
     images: Images,
     method: Annotated[
-        list[str] | None, typer.Option(help="gradient, grad_cam, occlusion, ... [all of the shelf]")
+        list[str] | None,
+        typer.Option(help="A name on the shelf explainers, once or more, or `all`. [gradient, grad_cam, occlusion]"),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help='A class, or "A - B" for A rather than B. [the answer given]')
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Where methods look that look at a layer. [the last that counts]")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help='What may be spent on an image: "2 s", "300 forwards". [as much as it takes]')
     ] = None,
     network: Network = None,
     classes: Classes = None,
     mapping: Mapped = None,
     device: Device = "auto",
     threads: Threads = None,
-    out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explained"),
+    out: Annotated[Path, typer.Option(help="The folder for pictures, heat (npz) and JSON.")] = Path("explained"),
     as_json: Json = False,
 ) -> None:
     """Where does MODEL look in these images? One that cannot be read is named and ends nothing; exit 2 if all are."""
@@ -203,18 +210,21 @@ def explain(
     files = _image_files(images)
     _find_own(*(method or ()))
     loaded = _loaded(model, network, classes, mapping, device)
-    explaining.check(loaded, methods=method, target=target)
+    wishes: dict[str, Any] = {"methods": method, "target": target, "layer": layer, "budget": budget}
+    explaining.check(loaded, **wishes)
     rows: list[dict[str, Any]] = []
     failed: list[tuple[Path, str]] = []
     for path in files:
         answered, unreadable = loaded.answers([path])
         failed += unreadable
         for _, answer in answered:
-            row = explaining.write_pictures(loaded, path, answer, methods=method, target=target, out=out)
+            row = explaining.write_pictures(loaded, path, answer, out=out, **wishes)
             rows.append(row)
             if not as_json:
                 console.tell(f"{path}: {row['answer']} {row['confidence']:.0%}, asked about {row['question']!r}")
                 console.tell("  " + "  ".join(row["pictures"].values()))
+                for name, why in row["unsuitable"].items():
+                    console.tell(f"  no {name}: {why}")
     if as_json:
         named = [{"id": str(path), "why": why} for path, why in failed]
         console.print_json({"model": loaded.name, "explanations": rows, "failed": named})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import re
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -10,12 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy import files, heatmap, imaging, passes, shelf
+from seewhy import files, heatmap, hooks, imaging, passes, shelf
 from seewhy.model import Model
 from seewhy.types import Answer, Dataset, Example, Explanation, Progress
 
 #: The longer side of a picture on disk, in pixels.
 SIDE = 448
+
+
+#: The methods that are used where nobody names any: cheap, and unlike each other.
+USUAL = ("gradient", "grad_cam", "occlusion")
 
 
 def explain(
@@ -25,76 +31,142 @@ def explain(
     found: list[Explanation] = []
     for start in range(0, len(dataset), batch):
         places = range(start, min(start + batch, len(dataset)))
-        found += _explained(model, [dataset[place] for place in places], [answers[place] for place in places], methods)
+        examples, asked = [dataset[place] for place in places], [answers[place] for place in places]
+        found += _explained(model, examples, asked, methods)[0]
         yield Progress("explain", places.stop, len(dataset))
     return tuple(found)
 
 
 def explain_one(
-    model: Model, image: Any, *, methods: Sequence[str] | None = None, target: str | None = None
+    model: Model,
+    image: Any,
+    *,
+    methods: Sequence[str] | None = None,
+    target: str | None = None,
+    layer: str | None = None,
+    budget: str | None = None,
 ) -> dict[str, Explanation]:
-    """The heat of one image (path, PIL image, array or tensor) by method; `target` is a class or "A - B"."""
+    """The heat of one image (path, PIL image, array or tensor) by method; `target` is a class or "A - B".
+
+    `methods` are names, or "all" for the whole shelf; of "all", those that cannot look at this network are left out.
+    `layer` is for those that look at one; `budget` is a time or a number of passes, as "2 s" or "300 forwards".
+    """
     example = model.example(image)
     asked = target if target is not None else model(image).value
-    return {found.method: found for found in _explained(model, [example], [asked], methods)}
+    found, _ = _explained(model, [example], [asked], methods, layer=layer, budget=budget)
+    return {explanation.method: explanation for explanation in found}
 
 
-def check(model: Model, *, methods: Sequence[str] | None = None, target: str | None = None) -> None:
-    """Raises KeyError for a method or a class that does not exist, naming the nearest, before any image is read."""
-    for name in methods or ():
+def check(
+    model: Model,
+    *,
+    methods: Sequence[str] | None = None,
+    target: str | None = None,
+    layer: str | None = None,
+    budget: str | None = None,
+) -> None:
+    """Raises KeyError or ValueError, before any image is read, for a method, a class, a layer or a budget that is none.
+
+    The words name the nearest.
+    """
+    for name in _chosen(methods)[0]:
         shelf.load("explainers", name)
     if target is not None:
         model.task.question(target)
+    if layer is not None:
+        hooks.resolve(model.network, layer)
+    passes.Budget.of(budget)
 
 
 def write_pictures(
-    model: Model, path: Path, answer: Answer, *, methods: Sequence[str] | None, target: str | None, out: Path
+    model: Model,
+    path: Path,
+    answer: Answer,
+    *,
+    out: Path,
+    methods: Sequence[str] | None = None,
+    target: str | None = None,
+    layer: str | None = None,
+    budget: str | None = None,
 ) -> dict[str, Any]:
-    """Explain the image at `path`, of which the model said `answer`, and write a picture a method into `out`.
+    """Explain the image at `path`, of which the model said `answer`; write into `out` a picture a method, and the heat.
 
-    Returns what was asked and written. No name of a file leads out of `out`.
+    Beside the pictures lie `NAME.npz`, an array a method, and `NAME.json`, what is returned: what was asked, what it
+    cost, what was written. No name of a file leads out of `out`.
     """
-    explained = explain_one(model, path, methods=methods, target=target if target is not None else answer.value)
+    asked = target if target is not None else answer.value
+    explained, unsuitable = _explained(model, [model.example(path)], [asked], methods, layer=layer, budget=budget)
     pixels = imaging.fit_pixels(imaging.decode(path.read_bytes(), str(path)), model.preprocessing)
+    plain = re.sub(r"[^\w.-]+", "-", path.stem)[:40]
+    name = f"{plain}-{files.fingerprint(str(path))[:6]}"  # two files may be named alike
     written = {}
-    name = re.sub(r"[^\w.-]+", "-", path.stem)[:40]
-    for method, explanation in explained.items():
+    for explanation in explained:
         signed = heatmap.is_signed([explanation])
         drawn = heatmap.overlay(pixels, explanation.heat["image"], side=SIDE, signed=signed)
-        file = out / f"{name}-{files.fingerprint(str(path))[:6]}-{method}.png"  # two files may be named alike
+        file = out / f"{name}-{explanation.method}.png"
         files.write_bytes(file, imaging.encode_png(drawn))
-        written[method] = str(file)
-    question = next(iter(explained.values())).question
-    top = [[name, share] for name, share in answer.top]
-    return {
+        written[explanation.method] = str(file)
+    arrays = io.BytesIO()
+    np.savez_compressed(arrays, **{each.method: each.heat["image"] for each in explained})  # type: ignore[arg-type]
+    files.write_bytes(out / f"{name}.npz", arrays.getvalue())
+    told = {
         "id": str(path),
         "answer": answer.value,
         "confidence": answer.confidence,
-        "top": top,
-        "question": question,
+        "top": [[label, share] for label, share in answer.top],
+        "question": model.task.question(asked).text,
         "pictures": written,
-        "passes": {method: explanation.passes for method, explanation in explained.items()},
+        "heat": str(out / f"{name}.npz"),
+        "passes": {explanation.method: explanation.passes for explanation in explained},
+        "unsuitable": unsuitable,
     }
+    files.write_json(out / f"{name}.json", told)
+    return told
+
+
+def _chosen(methods: Sequence[str] | None) -> tuple[tuple[str, ...], bool]:
+    """The names of the methods, and whether those that cannot look at a network are simply left out."""
+    if not methods:
+        return USUAL, False
+    if "all" in methods:
+        return tuple(dict.fromkeys((*shelf.members("explainers"), *(name for name in methods if name != "all")))), True
+    return tuple(dict.fromkeys(methods)), False
 
 
 def _explained(
-    model: Model, examples: Sequence[Example], answers: Sequence[str], methods: Sequence[str] | None
-) -> list[Explanation]:
-    """Explanations of one batch, example by example, from shared passes."""
-    names = tuple(methods) if methods else tuple(shelf.members("explainers"))
-    modules: dict[str, Any] = {name: (shelf.load("explainers", name), {}) for name in names}
+    model: Model,
+    examples: Sequence[Example],
+    answers: Sequence[str],
+    methods: Sequence[str] | None,
+    *,
+    layer: str | None = None,
+    budget: str | None = None,
+) -> tuple[list[Explanation], dict[str, str]]:
+    """Explanations of one batch, example by example, from shared passes; and why some methods gave none."""
+    names, leave_out = _chosen(methods)
+    modules: dict[str, Any] = {name: shelf.load("explainers", name) for name in names}
+    looks_at_layer = {name for name in names if "layer" in inspect.signature(modules[name].heat).parameters}
+    settings = {name: {"layer": layer} if layer is not None and name in looks_at_layer else {} for name in names}
     device = next(model.network.parameters(), torch.zeros(0)).device
     batch = model.task.collate(examples).to(device)
     question = model.task.question(answers[0] if len(answers) == 1 else answers)
     texts = [model.task.question(answer).text for answer in answers]
-    found = passes.explain(model.network, model.task.prepare(batch, answers), question, modules)
-    return [
+    found = passes.explain(
+        model.network,
+        model.task.prepare(batch, answers),
+        question,
+        {name: (modules[name], settings[name]) for name in names},
+        budget=budget,
+        leave_out=leave_out or budget is not None,
+    )
+    explanations = [
         Explanation(
-            example.id, texts[row], name, {"image": _array(found.heat[name][row])}, {}, found.passes[name].total
+            example.id, texts[row], name, {"image": _array(heat[row])}, settings[name], found.passes[name].total
         )
         for row, example in enumerate(examples)
-        for name in names
+        for name, heat in found.heat.items()
     ]
+    return explanations, dict(found.unsuitable)
 
 
 def _array(heat: torch.Tensor) -> np.ndarray:

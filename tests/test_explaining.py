@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seewhy import data, explaining, imaging, networks
+from seewhy import data, explaining, files, imaging, networks, passes, shelf
 from seewhy.model import Model
 from seewhy.tasks.classify import Classify
 from seewhy.types import Preprocessing
@@ -88,8 +88,8 @@ def test_a_method_and_a_class_are_checked_by_name():
 )
 def test_no_file_name_leads_out_of_the_folder(tmp_path, name):
     model, path, out = corner(), picture(tmp_path / "data", name), tmp_path / "out"
-    row = explaining.write_pictures(model, path, model(path), methods=["gradient"], target=None, out=out)
-    (file,) = out.iterdir()
+    row = explaining.write_pictures(model, path, model(path), methods=["gradient"], out=out)
+    (file,) = out.glob("*.png")
     assert row["pictures"] == {"gradient": str(file)}
     assert imaging.decode(file.read_bytes()).shape[2] == 3
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["data", "out"]
@@ -101,5 +101,53 @@ def test_two_files_of_one_name_get_pictures_of_their_own(tmp_path):
     model, out = corner(), tmp_path / "out"
     for folder in ("a", "b"):
         path = picture(tmp_path / folder)
-        explaining.write_pictures(model, path, model(path), methods=["gradient"], target=None, out=out)
-    assert len(list(out.iterdir())) == 2
+        explaining.write_pictures(model, path, model(path), methods=["gradient"], out=out)
+    assert len(list(out.glob("*.png"))) == len(list(out.glob("*.npz"))) == len(list(out.glob("*.json"))) == 2
+
+
+def test_the_heat_and_what_was_asked_lie_beside_the_pictures(tmp_path):
+    model, path = corner(), picture(tmp_path)
+    row = explaining.write_pictures(
+        model,
+        path,
+        model(path),
+        methods=["gradient", "grad_cam"],
+        target="light - dark",
+        layer="look",
+        out=tmp_path / "out",
+    )
+    (told,) = (tmp_path / "out").glob("*.json")
+    assert files.read_json(told) == row
+    assert row["question"] == "light rather than dark"
+    with np.load(row["heat"], allow_pickle=False) as heat:
+        assert set(heat) == {"gradient", "grad_cam"} == set(row["pictures"]) == set(row["passes"])
+        assert heat["grad_cam"].shape == (16, 16)
+        assert heat["gradient"].dtype == np.float32
+
+
+def test_the_whole_shelf_is_asked_by_one_word_and_what_is_unsuitable_says_why(tmp_path):
+    model, path = corner(), picture(tmp_path)
+    row = explaining.write_pictures(model, path, model(path), methods=["all"], out=tmp_path / "out")
+    assert row["pictures"].keys() | row["unsuitable"].keys() == shelf.members("explainers").keys()
+    assert "no attention" in row["unsuitable"]["chefer"]
+    assert "grad_cam" in row["pictures"]
+    with pytest.raises(passes.Unsuitable, match="no attention between all places"):
+        explaining.explain_one(model, path, methods=["chefer"])
+
+
+def test_without_a_method_named_a_few_cheap_ones_are_used(tmp_path):
+    assert tuple(explaining.explain_one(corner(), picture(tmp_path))) == explaining.USUAL
+
+
+def test_a_budget_leaves_out_what_it_does_not_reach(tmp_path):
+    found = explaining.explain_one(corner(), picture(tmp_path), methods=["occlusion", "gradient"], budget="2 forwards")
+    assert set(found) == {"gradient"}
+
+
+def test_a_layer_and_a_budget_are_checked_before_any_image_is_read():
+    with pytest.raises(KeyError, match="No layer 'loko'. Did you mean 'look'?"):
+        explaining.check(corner(), layer="loko")
+    with pytest.raises(
+        ValueError, match="The budget is 'much'; it must be a time or a number of passes: '2 s', '300 f"
+    ):
+        explaining.check(corner(), budget="much")

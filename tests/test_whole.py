@@ -323,7 +323,7 @@ def test_a_toy_audit_and_a_toy_explainer_are_one_file_each(here, command, photos
     assert found["toy:count"]["statement"] == "There were 8 toys."
     assert "toys" in (here / "x" / "report.html").read_text()
     assert "toy_warmth" in (here / "x" / "report.html").read_text()
-    explained = strict(command("explain", "x", photos / "cat" / "1.png", "--json").out)
+    explained = strict(command("explain", "x", photos / "cat" / "1.png", "--method", "toy_warmth", "--json").out)
     assert "toy_warmth" in explained["explanations"][0]["pictures"]
     for name in ("seewhy.audits.toy", "seewhy.explainers.toy_warmth"):
         sys.modules.pop(name)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from seewhy import shelf, statistics
+from seewhy import statistics
 from seewhy.types import Explanation, Finding, Need, Pillar, Predictions, Tables
 from seewhy.wording import counted, listed, percent
 
@@ -34,22 +34,24 @@ ASSOCIATION = (
 )
 
 
-def needs(*, methods: tuple[str, ...] | None = None, count: int = 12, **settings: Any) -> tuple[Need, ...]:
-    return Need("explanations", methods=_methods(methods), count=count), Need("baseline")
+def needs(
+    *, methods: tuple[str, ...] = ("gradient", "grad_cam", "occlusion"), count: int = 12, **settings: Any
+) -> tuple[Need, ...]:
+    return Need("explanations", methods=tuple(methods), count=count), Need("baseline")
 
 
 def check(
     tables: Tables,
     *,
-    methods: tuple[str, ...] | None = None,
+    methods: tuple[str, ...] = ("gradient", "grad_cam", "occlusion"),
     count: int = 12,
     level: float = 0.95,
 ) -> Iterator[Finding]:
     """Agreement with the pictures, heat in the border, and faithfulness if it was measured. `count`: examples shown.
 
-    `methods` are those of the shelf unless some are named.
+    `methods` are names on the shelf `explainers`.
     """
-    methods = _methods(methods)
+    methods = tuple(methods)
     explanations: Sequence[Explanation] = tables[Need("explanations", methods=methods, count=count)]
     common: dict[str, Any] = {
         "audit": "where_it_looks",
@@ -79,10 +81,6 @@ def check(
     yield _agreement(by_id, pictures, groups, level, common)
     yield _border(by_id, level, common)
     yield from _faithfulness(explanations, level, common)
-
-
-def _methods(methods: tuple[str, ...] | None) -> tuple[str, ...]:
-    return tuple(methods or shelf.members("explainers"))
 
 
 def on_grid(heat: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "16 16"]:

@@ -85,7 +85,7 @@ def gathering(
     # One pass for gradients gives the baseline too, so these come first, then what is cheap.
     for need in sorted(wanted, key=lambda need: (not need.together, costs[need].total)):
         if gathered and run.out_of_budget():
-            absent[need] = f"The budget was spent before there were {type(need).__name__}"
+            absent[need] = _out_of_budget(need)
             continue
         run.cut_short = False
         work = need.gather(run)
@@ -102,7 +102,9 @@ def gathering(
             yield Gathered(
                 "gather", round(run.spent.total), total, note=type(need).__name__, evidence=so_far, need=need
             )
-        partial |= {need} if run.cut_short else set()
+        if run.cut_short and need not in gathered:
+            absent[need] = _out_of_budget(need)
+        partial |= {need} if run.cut_short and need in gathered else set()
     with _looking(network):
         found = {need: gathered[need] for need in wanted if need in gathered}
         return Evidence(found, run.baseline(), run.spent, absent, frozenset(partial), costs)
@@ -124,6 +126,10 @@ def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterab
 def _costs(needs: Iterable[Need], run: Run) -> dict[Need, Passes]:
     """What each need costs, at most, beyond the run that gives the baseline."""
     return {need: need.passes(run) for need in needs}
+
+
+def _out_of_budget(need: Need) -> str:
+    return f"The budget was spent before there were {type(need).__name__}"
 
 
 @contextmanager

@@ -44,8 +44,11 @@ class PathGradients(Need):
         """Better with each doubling."""
         run.leaf(self.into)  # words of its own for an input without gradient
         image = run.image(self.into)
+        if run.left < 2 * (FIRST_STEPS + 1 if self.steps is None else self.steps + 1):
+            run.cut_short = True
+            return
         start = filled(image, self.fill, detail=min(image.shape[2:]) / 2).expand_as(image)
-        return self._fixed(run, image, start) if self.steps is not None else self._adaptive(run, image, start)
+        yield from self._fixed(run, image, start) if self.steps is not None else self._adaptive(run, image, start)
 
     def _fixed(self, run: Run, image: Tensor, start: Tensor) -> Iterator[PathGradient]:
         places, weights = (torch.tensor(x / 2) for x in np.polynomial.legendre.leggauss(self.steps or 1))
@@ -59,7 +62,8 @@ class PathGradients(Need):
         mean, scores = _weighted(run, self.into, start, image, ends, torch.full_like(ends, 0.5))  # one trapezium
         change, steps = scores[1] - scores[0], 1
         for finer in self._levels():
-            if run.left < 2 * (finer - steps) and steps > 1:
+            if steps > 1 and (run.left < 2 * (finer - steps) or run.out_of_budget()):
+                run.cut_short = True
                 return
             # Halved steps have every other point in the middle of an old one; from one step all inner ones are new.
             new = torch.arange(1, finer, 1 if steps == 1 else 2).to(image) / finer

@@ -166,16 +166,17 @@ class Run:
         """So many copies of the batch, in slices that fit into memory; fewer where the budget ends before.
 
         `graph` says that gradients will be taken, for which all activations are kept; `cost` is what a copy costs in
-        passes. At least one slice is given.
+        passes.
         """
         size, start = max(1, self.rows_at_once(graph=graph) // self.rows), 0
         while start < count:
-            size_now = min(size, count - start, max(1, int(min(self.left / cost, count))))
-            yield slice(start, start + size_now)
-            start += size_now
-            if self.out_of_budget() and start < count:
+            affordable = count if cost == 0 else int(min(self.left / cost, count))
+            size_now = min(size, count - start, affordable)
+            if size_now < 1 or (start and self.out_of_budget()):
                 self.cut_short = True
                 return
+            yield slice(start, start + size_now)
+            start += size_now
 
     def out_of_budget(self) -> bool:
         """Whether the time or the passes are spent."""
