@@ -81,10 +81,11 @@ def explained(name: str) -> str:
     for module in network.modules():  # a scale that training begins at 0 would hide what lies behind it
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine:
             nn.init.ones_(module.weight)
-    classifier = network.get_classifier()
-    for layer in classifier if isinstance(classifier, (tuple, list)) else (classifier,):
-        if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            nn.init.normal_(layer.weight)  # some architectures begin with a head of zeros
+    heads = network.get_classifier()
+    for head in heads if isinstance(heads, (tuple, list)) else (heads,):
+        for layer in head.modules():
+            if isinstance(layer, (nn.Linear, nn.Conv2d)):
+                nn.init.normal_(layer.weight)  # some architectures begin with a head of zeros
     batch = Batch(ids=("an image",), inputs={"x": torch.rand(1, 3, side, side)})
     methods = {method: (shelf.load("explainers", method), SETTINGS[method]) for method in METHODS}
     found = passes.explain(network, batch, Question("one", lambda output: output[:, 1]), methods)

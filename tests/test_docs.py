@@ -176,6 +176,11 @@ def test_two_models_are_compared_and_handed_on_as_the_page_says(reader):
     assert "## Intended use" in Path("runs/before/model_card.md").read_text(encoding="utf-8")
 
 
+def test_explanations_are_had_as_the_page_says(reader):
+    play([block for blocks in sections("explaining.md").values() for block in blocks], reader)
+    assert {path.suffix for path in Path("explained").iterdir()} == {".png", ".npz", ".json"}
+
+
 def test_made_worlds_are_as_their_page_says(reader):
     play([block for blocks in sections("made_worlds.md").values() for block in blocks], reader)
 
@@ -238,7 +243,7 @@ def test_the_network_of_the_page_is_found_by_its_sizes_on_the_shelf(tmp_path, mo
     assert sum(map(torch.numel, small.parameters())) < sum(map(torch.numel, wide.parameters()))
 
 
-@pytest.mark.parametrize("page", ["start.md", "compare.md", "add_one.md", "made_worlds.md"])
+@pytest.mark.parametrize("page", ["start.md", "compare.md", "add_one.md", "made_worlds.md", "explaining.md"])
 def test_every_example_says_its_language_and_one_that_is_left_out_says_why(page):
     for block in blocks(DOCS / page):
         assert block.language in ("sh", "python", "toml", "csv", "text"), block

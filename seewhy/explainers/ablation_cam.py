@@ -3,11 +3,9 @@
     weight[c]  = score - score with activation[c] set to 0
     heat[y, x] = relu( sum_c weight[c] * activation[c, y, x] )
 
-Desai and Ramaswamy 2020,
-https://doi.org/10.1109/WACV45572.2020.9093360,
-equation 6, who divide the weights by the score: the same map up to a factor, and to its sign where the score is
-negative. Unlike Grad-CAM it makes a real change and sees its whole effect. It costs a run of the head a channel; the
-trunk is run once.
+Desai and Ramaswamy 2020, https://doi.org/10.1109/WACV45572.2020.9093360, equation 6, who divide the weights by the
+score: the same map up to a factor, and to its sign where the score is negative. Unlike Grad-CAM it makes a real change
+and sees its whole effect. It costs a run of the head a channel; the trunk is run once.
 """
 
 from __future__ import annotations
@@ -18,12 +16,13 @@ from torch import Tensor
 
 from seewhy.passes import Evidence, Need
 from seewhy.passes.channels import ChannelAblations, ChannelScores
+from seewhy.passes.gradients import LayerGradients
 from seewhy.types import Question
 
 
 def needs(*, layer: str | None = None) -> tuple[Need, ...]:
     """The score by channel of a layer; without a name, of the last one that lies over the image and counts."""
-    return (ChannelAblations(layer),)
+    return LayerGradients(layer), ChannelAblations(layer)  # the layer, from the pass that serves all gradients
 
 
 def heat(

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from seewhy.passes import Evidence, Need
 from seewhy.passes.channels import ChannelMasks, ChannelScores
+from seewhy.passes.gradients import LayerGradients
 from seewhy.types import Question
 
 
 def needs(*, layer: str | None = None, into: str = "image") -> tuple[Need, ...]:
     """The score by channel of a layer; without a name, of the last one that lies over the image and counts."""
-    return (ChannelMasks(layer, into),)
+    return LayerGradients(layer), ChannelMasks(layer, into)  # the layer, from the pass that serves all gradients
 
 
 def heat(

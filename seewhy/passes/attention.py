@@ -77,8 +77,8 @@ class AttentionMaps:
     """
 
     grid: hooks.Grid
-    maps: tuple[Float[Tensor, "batch heads queries keys"], ...]
-    gradients: tuple[Float[Tensor, "batch heads queries keys"], ...]
+    maps: tuple[Float[Tensor, "batch _ queries keys"], ...]  # batch, heads, queries, keys
+    gradients: tuple[Float[Tensor, "batch _ queries keys"], ...]
 
     def over_image(self, tokens: Float[Tensor, "batch tokens"]) -> Float[Tensor, "batch height width"]:
         """What tokens of the image are worth, laid where they lie."""

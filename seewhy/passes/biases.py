@@ -54,7 +54,7 @@ class BiasGradient:
 
     input: Float[Tensor, "batch ..."]
     gradient: Float[Tensor, "batch ..."]
-    biases: tuple[Float[Tensor, "batch channels _ _"], ...]
+    biases: tuple[Float[Tensor, "batch _ _ _"], ...]  # batch, channels, height, width, each of its own size
 
 
 def _bias(call: Call) -> Float[Tensor, " channels"] | None:
