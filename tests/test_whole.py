@@ -296,15 +296,15 @@ def check(tables):
     return Finding("toy:count", "toy", "data", f"There were {len(tables.baseline)} toys.", value=len(tables.baseline))
 '''
 TOY_EXPLAINER = '''"""Is everything equally warm?"""
-from seewhy import passes
+from seewhy.passes.gradients import InputGradients
 
 
 def needs():
-    return (passes.InputGradients(),)
+    return (InputGradients(),)
 
 
 def heat(evidence, question):
-    return evidence[passes.InputGradients()].gradient.abs().sum(1) * 0 + 1
+    return evidence[InputGradients()].gradient.abs().sum(1) * 0 + 1
 '''
 
 
@@ -322,7 +322,6 @@ def test_a_toy_audit_and_a_toy_explainer_are_one_file_each(here, command, photos
     found = {finding["id"]: finding for finding in strict(ended.out)["findings"]}
     assert found["toy:count"]["statement"] == "There were 8 toys."
     assert "toys" in (here / "x" / "report.html").read_text()
-    assert "toy_warmth" in (here / "x" / "report.html").read_text()
     explained = strict(command("explain", "x", photos / "cat" / "1.png", "--method", "toy_warmth", "--json").out)
     assert "toy_warmth" in explained["explanations"][0]["pictures"]
     for name in ("seewhy.audits.toy", "seewhy.explainers.toy_warmth"):
