@@ -62,6 +62,16 @@ def augment(batch: Batch, how: Augmentation, *, seed: int, epoch: int) -> Batch:
     return batch.with_inputs(image=images)
 
 
+def scaled(
+    images: Float[Tensor, "batch channels height width"], share: float
+) -> Float[Tensor, "batch channels rows columns"]:
+    """Images with sides of that share of what they were, in even numbers of pixels, antialiased."""
+    if share == 1:
+        return images
+    size = [max(2, 2 * round(side * share / 2)) for side in images.shape[-2:]]
+    return functional.interpolate(images, size, mode="bilinear", antialias=True)
+
+
 def _moved(
     images: Float[Tensor, "batch channels height width"],
     how: Augmentation,

@@ -9,10 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from seewhy import data
+from seewhy.adapting import HEAD_PENALTY
 from seewhy.augmenting import Augmentation
 from seewhy.loading import Loader
+from seewhy.optimising import scheduled
 from seewhy.tasks.classify import Classify
-from seewhy.training import HEAD_PENALTY, Settings, Training, evaluate, scheduled
+from seewhy.training import Settings, Training, evaluate
 from seewhy.types import Preprocessing
 
 
@@ -164,7 +166,7 @@ def test_patience_ends_a_training_that_no_longer_gets_better():
 
 @pytest.mark.parametrize("schedule", ["cosine", "one-cycle", "constant"])
 def test_rates_rise_then_never_rise_again(schedule):
-    rates = [scheduled(step / 100, Settings(schedule=schedule)) for step in range(100)]
+    rates = [scheduled(step / 100, schedule, warm_up=0.1) for step in range(100)]
     top = rates.index(max(rates))
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)
