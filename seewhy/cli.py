@@ -137,6 +137,24 @@ def train(settings: Settings, out: Out = None, as_json: Json = False) -> None:
     else:
         right = f", right on {best['val_accuracy']:.1%} of the validation images" if "val_accuracy" in best else ""
         print(f"{model.name}{right}\n{run.model_folder}")  # noqa: T201
+    for note in model.provenance.get("notes", ()):
+        console.say(note)
+
+
+@app.command()
+@settings_as_flags(
+    without=(*ONLY_AUDIT, "tensorboard", "minutes", "epochs", "steps", "schedule", "patience", "grow_from")
+)
+def lr(settings: Settings, as_json: Json = False) -> None:
+    """Which learning rate suits DATA and its network? Trains a copy for 100 steps and keeps nothing of it."""
+    from seewhy import fitting
+
+    curve = console.watched(fitting.find_rate(settings))
+    if as_json:
+        console.print_json({"suggested": curve.suggested, "rates": curve.rates, "losses": curve.losses})
+    else:
+        console.print_curve(curve.rates, curve.losses)
+        console.tell(f"--learning-rate {curve.suggested:.2g}")
 
 
 @app.command()

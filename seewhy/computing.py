@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-
-from seewhy.shelf import nearest
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -22,24 +20,18 @@ class Arithmetic:
     """
 
     def __init__(self, precision: Precision, device: torch.device) -> None:
-        if precision not in get_args(Precision):
-            known = get_args(Precision)
-            raise ValueError(
-                f"Precision is {precision!r}. {nearest(str(precision), known)}It may be {' or '.join(known)}."
-            )
         self.device = device
         self.precision = _usual(device) if precision == "auto" else precision
+        self._dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
         self._scaler = torch.amp.GradScaler(device.type) if self.precision == "fp16" else None
 
     def autocast(self) -> AbstractContextManager[Any]:
         """What the network runs in."""
-        if self.precision == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
+        return nullcontext() if self._dtype is None else torch.autocast(self.device.type, self._dtype)
 
     def full(self, output: Any) -> Any:
         """An output with its numbers in 32 bits, for the loss."""
-        if self.precision == "fp32":
+        if self._dtype is None:
             return output
         if isinstance(output, Tensor):
             return output.float() if output.is_floating_point() else output

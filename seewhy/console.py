@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -117,6 +117,14 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         cells = (f"{value:,}" if isinstance(value, int) and value > 9999 else str(value) for value in row.values())
         table.add_row(*(escape(cell) if cell != "None" else "" for cell in cells))
     Console().print(table)
+
+
+def print_curve(rates: Sequence[float], losses: Sequence[float], lines: int = 20, width: int = 50) -> None:
+    """The loss after each learning rate, as bars of up to `width` from the lowest to that of the first step or more."""
+    low, high = min(losses), max(losses[0], 1.2 * min(losses))
+    for place in range(0, len(rates), -(-len(rates) // lines)):
+        bar = round(width * min(1.0, (losses[place] - low) / (high - low)))
+        tell(f"{rates[place]:9.1e}  {losses[place]:9.4f}  {'#' * bar}")
 
 
 def print_scan(found: dict[str, Any]) -> None:

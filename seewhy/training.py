@@ -117,7 +117,7 @@ class Training:
         self._parameters = list(network.parameters())
         self._arithmetic = Arithmetic(settings.precision, self.device)
         self._average = optimising.Average(network, settings.ema) if settings.ema else None
-        self._optimizer = optimising.optimizer(
+        self.optimizer = optimising.optimizer(
             network,
             settings.optimizer,
             learning_rate=settings.learning_rate,
@@ -137,7 +137,9 @@ class Training:
                 yield from loader.prepare()
         began = time.perf_counter()
         if self.settings.fine_tune and self.step == 0:
-            yield from self._adapt()
+            yield from self.adapt()
+        if self.settings.grow_from < 1:
+            self._refuse_one_size()
         if self.settings.compile:
             yield Progress("compile", 0, 1)
             self._compile()
@@ -160,7 +162,7 @@ class Training:
         tensors |= {f"best.{name}": value for name, value in self._best_weights.items()}
         if self._average is not None:
             tensors |= {f"average.{name}": value for name, value in self.judged.state_dict().items()}
-        for place, entries in self._optimizer.state_dict()["state"].items():
+        for place, entries in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{place}.{name}": torch.as_tensor(value) for name, value in entries.items()}
         tensors["random"] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -178,15 +180,15 @@ class Training:
         self._best_weights = under("best.")
         if self._average is not None:
             self._average.network.load_state_dict(under("average."))
-        parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         entries: dict[int, dict[str, Tensor]] = {}
         for name, value in under("optimizer.").items():
             place, _, entry = name.partition(".")
             like = parameters[int(place)]  # laid out in memory like it, or each step would be slower from here on
             value = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
             entries.setdefault(int(place), {})[entry] = value
-        state = self._optimizer.state_dict()
-        self._optimizer.load_state_dict({**state, "state": entries})
+        state = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**state, "state": entries})
         torch.set_rng_state(tensors["random"])
         if self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
@@ -200,15 +202,15 @@ class Training:
         """From the step reached to the end of its epoch, or of the training."""
         assert self.steps is not None
         epoch, offset = divmod(self.step, self.steps_per_epoch)
-        order = self._order(epoch)
+        order = self.order(epoch)
         if offset == 0:
             self._sums = {"loss": 0.0, "right": 0.0, "seen": 0.0}
         ahead = order[offset * self.batch :][: (self.steps - self.step) * self.batch]
         began, seen = time.perf_counter(), 0
         for batch in self.train.batches(ahead, self.batch):
             rate = self._rate()
-            optimising.set_rate(self._optimizer, rate)
-            loss, right = self._learn(batch, epoch)
+            optimising.set_rate(self.optimizer, rate)
+            loss, right = self.learn(batch, epoch)
             self.step += 1
             seen += len(batch)
             self._sums["loss"] += loss * len(batch)
@@ -218,7 +220,7 @@ class Training:
             numbers = {**self._so_far(epoch), "learning_rate": rate, "images_per_second": speed}
             yield Progress("train", self.step, self.steps, numbers)
 
-    def _order(self, epoch: int) -> list[int]:
+    def order(self, epoch: int) -> list[int]:
         """The places of an epoch's examples, in whole batches."""
         order = chance.order(self._keys, seed=self.settings.seed, epoch=epoch)
         return order[: self.steps_per_epoch * self.batch].tolist()
@@ -229,18 +231,18 @@ class Training:
         means = {"loss": self._sums["loss"] / seen, "accuracy": self._sums["right"] / seen}
         return {"epoch": epoch + 1.0, **{name: value for name, value in means.items() if not math.isnan(value)}}
 
-    def _learn(self, batch: Batch, epoch: int) -> tuple[float, float]:
+    def learn(self, batch: Batch, epoch: int) -> tuple[float, float]:
         """One step on one batch; the loss and how many were right. No weight moves for a loss that is not finite."""
         self.network.train()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss, right = self._gradients(batch, epoch)
-        self._arithmetic.unscale(self._optimizer)
+        self._arithmetic.unscale(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
         # The one time that a step waits for the device.
         mean, count, length = torch.stack([loss, right, norm]).tolist()
         if not math.isfinite(mean) or not (math.isfinite(length) or self._arithmetic.may_overflow()):
             raise FloatingPointError(self._what_is_not_finite(mean, batch))
-        self._arithmetic.step(self._optimizer)
+        self._arithmetic.step(self.optimizer)
         if self._average is not None:
             self._average.update(self.step)
         return mean, count
@@ -307,16 +309,26 @@ class Training:
 
     # ---------------------------------------------------------------------------------- before the first step
 
-    def _adapt(self) -> Iterator[Progress]:
+    def adapt(self) -> Iterator[Progress]:
         """Statistics and a head for these images. Statistics come in the order of the first epoch: a class at a time
         would not be what training sees."""
-        order = self._order(epoch=0)
+        order = self.order(epoch=0)
         ordered, listed = (
             (batch.to(self.device) for batch in self.train.batches(places, self.batch))
             for places in (order, range(len(self.train)))
         )
         yield from adapting.adapt_statistics(self.network, ordered, count=len(self.train))
         yield from adapting.fit_head(self.network, self.task, listed, count=len(self.train))
+
+    def _refuse_one_size(self) -> None:
+        """Raises ValueError where the network cannot see the smallest images that growing would begin with."""
+        images = scaled(self.train.batch(range(2)).to(self.device).inputs["image"], self.settings.grow_from)
+        try:
+            with hooks.frozen(self.network), torch.inference_mode():
+                self.network(image=images)
+        except (RuntimeError, ValueError) as error:
+            side = f"{images.shape[2]} x {images.shape[3]}"
+            raise ValueError(f"The network takes no images of {side} pixels, so they cannot grow: {error}") from error
 
     def _compile(self) -> None:
         self._forward, why_not = compiled(self.network)
@@ -355,7 +367,7 @@ class Training:
             while len(times) < 4 or (sum(times) < 2 and len(times) < 30):
                 began = time.perf_counter()
                 start = (len(times) % self.steps_per_epoch) * self.batch
-                trial._learn(self.train.batch(range(start, start + self.batch)), epoch=0)
+                trial.learn(self.train.batch(range(start, start + self.batch)), epoch=0)
                 times.append(time.perf_counter() - began)
             began = time.perf_counter()
             with hooks.frozen(trial.network), torch.inference_mode():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy import fitting, networks
+from seewhy import fitting
 from seewhy.cache import Cache
 from seewhy.model import Model
 from seewhy.run import Run
@@ -95,6 +95,44 @@ def test_a_kill_costs_what_came_after_the_last_save_and_changes_nothing(here, mo
     assert [row["step"] for row in run.logged()] == list(range(1, 9))
 
 
+def test_what_a_run_asks_of_the_loop_reaches_it_and_the_models_past(here):
+    asked_for = {"ema": 0.9, "mixup": 0.2, "accumulate": 2, "precision": "bf16", "layer_decay": 0.8, "clip": 2.0}
+    model, _ = train("a", rand_augment=4, **asked_for)
+    how = model.provenance["training"]
+    assert {name: how[name] for name in asked_for} == asked_for
+    assert how["augmentation"]["rand_augment"] == 4
+    assert how["augmentation"]["shift"] > 0  # what is usual stays
+    assert model.provenance["notes"] == []
+    assert not equal(model, train("b")[0])
+
+
+def test_weights_that_are_not_finite_reach_no_file(here, monkeypatch):
+    made = []
+    made_ready = fitting._made_ready
+
+    def remembered(*given):
+        model, loop = made_ready(*given)
+        made.append(loop)
+        return model, loop
+
+    monkeypatch.setattr(fitting, "_made_ready", remembered)
+    work = fitting.train(asked(), out="a", data=pixels())
+    with pytest.raises(FloatingPointError, match=r"stopped after step 3: '\S+' is no longer finite"):  # noqa: PT012
+        for progress in work:
+            if progress.stage == "train" and progress.done == 3:
+                (loop,) = made
+                torch.nn.init.constant_(next(loop.network.parameters()), torch.inf)
+                work.close()
+    assert Run("a").load_checkpoint() is None
+    assert not Run("a").model_folder.exists()
+
+
+def test_a_rate_is_suggested_and_nothing_is_written(here):
+    curve = finished(fitting.find_rate(asked(optimizer="sgd"), data=pixels()))
+    assert curve.rates[0] < curve.suggested < curve.rates[-1]
+    assert list(here.iterdir()) == []
+
+
 def test_a_finished_training_is_not_done_again(here, monkeypatch):
     first, _ = train("a")
     monkeypatch.setattr(fitting.training, "Training", None)
@@ -141,16 +179,6 @@ def test_the_network_is_chosen_and_the_reason_is_kept(here):
     assert train("b")[0].provenance["network_reason"] == "named by you"
 
 
-def test_what_the_user_names_wins_and_a_cpu_gets_ten_minutes_if_nothing_is_said(here):
-    built = networks.find("resnet_tiny", classes=2)
-    material = finished(fitting.open_material(Settings(data="arrays"), Cache(), data=pixels(colour=False)))
-    rows = material.dataset.split("train")
-    how = fitting.usual(built, rows, Settings(data="arrays", learning_rate=0.5, optimizer="sgd", device="cpu"))
-    assert (how.learning_rate, how.optimizer, how.minutes) == (0.5, "sgd", 10.0)
-    assert fitting.usual(built, rows, Settings(data="arrays", epochs=2, device="cpu")).minutes is None
-    assert fitting.usual(built, rows, Settings(data="arrays", device="cpu")).augmentation == fitting.augmenting.GREY
-
-
 def test_a_classifier_needs_two_classes(here):
     images, _ = pixels(8)
     with pytest.raises(ValueError, match=r"has 1 class\(es\); a classifier needs 2. . rows of the classes 'cat'"):
@@ -162,15 +190,6 @@ def test_data_without_a_usable_image_say_what_is_wrong_with_the_first(here):
     (here / "photos" / "cat" / "a.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"holds no image that can be used: 1 problem\(s\), the first: cat/a.png: "):
         finished(fitting.open_material(Settings(data="photos"), Cache(here / "cache")))
-
-
-def test_rare_classes_weigh_more_with_mean_one_over_the_examples():
-    images, _ = pixels(8)
-    labels = ["dark"] * 6 + ["light"] * 2
-    dataset = fitting.sources.open((images, labels))
-    weights = fitting._balanced(dataset)
-    assert weights == pytest.approx((8 / 12, 2.0))
-    assert np.mean([weights[dataset.classes.index(label)] for label in labels]) == pytest.approx(1)
 
 
 def test_a_network_and_a_device_are_checked_before_anything_is_read(here):
