@@ -61,6 +61,8 @@ def audit(
         return report, run
     if model is None and settings.model is not None:
         model = _given(settings, settings.model)
+    if model is not None and settings.tta != "none":
+        model = model.seeing(settings.tta)
     material = yield from fitting.open_material(settings, cache, data=data, model=model)
     _check_groups(settings, material.dataset.tags)
     run = Run.start(settings, out=out)
@@ -218,6 +220,7 @@ def _facts(planner: Planner, began: float, command: str, findings: Iterable[Find
             "network": model.name,
             "network_reason": model.provenance.get("network_reason", ""),
             "training": model.provenance.get("training", {}),
+            "views": model.views,
             "weights_sha256": model.digest,
             "data_sha256": planner.material.digest,
             "device": str(fitting.chosen_device(planner.settings.device)),

@@ -143,7 +143,7 @@ def train(settings: Settings, out: Out = None, as_json: Json = False) -> None:
 
 @app.command()
 @settings_as_flags(
-    without=(*ONLY_AUDIT, "tensorboard", "minutes", "epochs", "steps", "schedule", "patience", "grow_from")
+    without=(*ONLY_AUDIT, "tensorboard", "tta", "minutes", "epochs", "steps", "schedule", "patience", "grow_from")
 )
 def lr(settings: Settings, as_json: Json = False) -> None:
     """Which learning rate suits DATA and its network? Trains a copy for 100 steps and keeps nothing of it."""
@@ -168,6 +168,7 @@ def predict(
     network: Network = None,
     classes: Classes = None,
     mapping: Mapped = None,
+    tta: Annotated[str | None, typer.Option(help=help_of("tta"), metavar="none|flip|crops")] = None,
     device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,
@@ -176,6 +177,7 @@ def predict(
     _use(threads)
     files = _image_files(images)
     loaded = _loaded(model, network, classes, mapping, device)
+    loaded = loaded if tta is None else loaded.seeing(tta)
     answered, failed = loaded.answers(files)
     rows = [
         {"id": str(path), "answer": answer.value, "confidence": round(answer.confidence, 6), "top": answer.top}
@@ -183,7 +185,12 @@ def predict(
     ]
     if as_json:
         console.print_json(
-            {"model": loaded.name, "answers": rows, "failed": [{"id": str(path), "why": why} for path, why in failed]}
+            {
+                "model": loaded.name,
+                "views": loaded.views,
+                "answers": rows,
+                "failed": [{"id": str(path), "why": why} for path, why in failed],
+            }
         )
     elif csv:
         console.print_csv(rows)

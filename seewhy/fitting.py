@@ -209,6 +209,7 @@ def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress,
         yield from _kept(loop, run, shown)
     how = dataclasses.asdict(loop.settings)
     model.provenance.update(training={**how, "steps": loop.steps}, best=loop.best, notes=loop.notes)
+    model = model if settings.tta == "none" else model.seeing(settings.tta)
     model.save(run.model_folder)
     run.drop_checkpoint()
     return model

@@ -66,7 +66,7 @@ def predict(
         for id, answer in zip(chunk.ids, answers, strict=True):
             parts += _parts(id, condition, answer)
         if not condition:
-            for name, values in (("log_probabilities", logs), ("embeddings", seen[0] if seen else None)):
+            for name, values in (("log_probabilities", logs), ("embeddings", seen[-1] if seen else None)):
                 if values is not None and values.ndim == 2 and len(values) == len(chunk):
                     beside[name].append(values.clamp(-LARGEST, LARGEST).cpu().numpy().astype(np.float16))
         done += len(chunk)
@@ -207,7 +207,8 @@ def _check_table(table: pa.Table, path: Path) -> None:
 
 @contextmanager
 def _embedding(network: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that receives the input of the network's last linear layer at each pass; empty where there is none."""
+    """A list that receives the input of the network's last linear layer at each pass; empty where there is none. Of
+    several views of an image the last is the image as it is."""
     seen: list[Tensor] = []
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not linear:

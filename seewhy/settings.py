@@ -75,6 +75,9 @@ class Settings:
         "The numbers that training computes in; auto is bf16 or fp16 on a GPU, else fp32. [auto]"
     )
     compile: bool | None = _asked("Whether to compile the network first: a minute or more, then quicker steps. [no]")
+    tta: Literal["none", "flip", "crops"] = _asked(
+        "Answer by the mean over views of an image: flip, 2 passes; crops, 10. The model keeps it.", "none"
+    )
     tensorboard: bool = _asked("Whether to log for TensorBoard, in the run's folder.", False)
     label_smoothing: float = _asked("0 to 1; smoothed labels make a network less sure than it is right.", 0.0)
     class_weights: Literal["none", "balanced"] = _asked("balanced: rare classes weigh more; none.", "none")

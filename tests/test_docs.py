@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 import shlex
@@ -19,7 +20,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from seewhy import cli, shelf
+from seewhy import cli, shelf, training
 from seewhy.imaging import decode, encode_png
 from seewhy.settings import kinds
 
@@ -185,6 +186,11 @@ def test_models_are_loaded_as_the_page_says(section, reader):
     play(sections("models.md")[section], reader)
 
 
+@pytest.mark.parametrize("section", marked("training.md"))
+def test_it_trains_as_the_page_says(section, reader):
+    play(sections("training.md")[section], reader)
+
+
 @pytest.mark.parametrize("section", marked("add_one.md"))
 def test_one_can_be_added_as_the_page_says(section, reader):
     play(sections("add_one.md")[section], reader)
@@ -238,7 +244,7 @@ def test_the_network_of_the_page_is_found_by_its_sizes_on_the_shelf(tmp_path, mo
     assert sum(map(torch.numel, small.parameters())) < sum(map(torch.numel, wide.parameters()))
 
 
-@pytest.mark.parametrize("page", ["start.md", "compare.md", "add_one.md", "made_worlds.md"])
+@pytest.mark.parametrize("page", ["start.md", "training.md", "compare.md", "add_one.md", "made_worlds.md"])
 def test_every_example_says_its_language_and_one_that_is_left_out_says_why(page):
     for block in blocks(DOCS / page):
         assert block.language in ("sh", "python", "toml", "csv", "text"), block
@@ -278,6 +284,12 @@ def test_every_command_every_setting_and_every_member_is_mentioned():
     for name in shelf.VERBS:
         for member in shelf.members(name).values():
             assert f"| `{member.name}` | {member.question}" in shelves
+
+
+def test_every_setting_of_the_loop_is_on_the_page_about_it():
+    page = (DOCS / "training.md").read_text(encoding="utf-8")
+    for name in {field.name for field in dataclasses.fields(training.Settings)} & set(kinds()):
+        assert f"--{name.replace('_', '-')}" in page or name in ("batch", "optimizer", "schedule", "seed"), name
 
 
 def test_the_floors_of_the_page_are_those_that_are_checked():
