@@ -124,6 +124,24 @@ def test_predict_names_what_it_cannot_read_and_fails_only_where_it_can_read_noth
     assert len(told["explanations"]) == 1
 
 
+def test_a_learning_rate_is_suggested_for_people_and_for_programs_and_nothing_is_left(here, command, photos, content):
+    before = content(here)
+    asked = ("lr", photos, "--network", "resnet_tiny", "--batch", 8, "--threads", 1)
+    found = json.loads(command(*asked, "--json").out)
+    assert found["rates"][0] <= found["suggested"] < found["rates"][-1]
+    assert len(found["rates"]) == len(found["losses"])
+    shown = command(*asked)
+    assert shown.code == 0
+    assert shown.out.splitlines()[-1] == f"--learning-rate {found['suggested']:.2g}"
+    assert content(here) == before
+
+
+def test_an_answer_by_several_views_says_so(command, photos):
+    said = json.loads(command("predict", "lite0", photos / "cat" / "0.png", "--tta", "flip", "--json").out)
+    assert said["views"] == "flip"
+    assert said["answers"][0]["answer"]
+
+
 def test_explain_writes_pictures_and_checks_names_first(here, command, photos):
     command("train", photos, *QUICK, "--out", "x")
     image = photos / "cat" / "1.png"

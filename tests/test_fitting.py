@@ -106,6 +106,13 @@ def test_what_a_run_asks_of_the_loop_reaches_it_and_the_models_past(here):
     assert not equal(model, train("b")[0])
 
 
+def test_the_views_that_a_model_answers_by_are_kept_with_it(here):
+    model, run = train("a", tta="flip")
+    assert (model.views, model.provenance["views"]) == ("flip", "flip")
+    assert Model.load(run.model_folder).views == "flip"
+    assert equal(model, train("b")[0])  # training itself knows nothing of it
+
+
 def test_weights_that_are_not_finite_reach_no_file(here, monkeypatch):
     made = []
     made_ready = fitting._made_ready
