@@ -184,8 +184,8 @@ class Training:
         entries: dict[int, dict[str, Tensor]] = {}
         for name, value in under("optimizer.").items():
             place, _, entry = name.partition(".")
-            like = parameters[int(place)]  # laid out in memory like it, or each step would be slower from here on
-            value = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            if value.ndim == 4:  # laid out in memory as the weights are, or each step would be slower from here on
+                value = torch.empty_like(parameters[int(place)]).copy_(value)
             entries.setdefault(int(place), {})[entry] = value
         state = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**state, "state": entries})

@@ -229,7 +229,7 @@ class AsDouble(nn.Module):
     ],
     ids=["plain", "class weights", "mixup", "cutmix and clip"],
 )
-@pytest.mark.parametrize("pieces", [2, 3, 11, 100])
+@pytest.mark.parametrize("pieces", [3, 100])
 def test_a_batch_in_pieces_gives_the_gradient_of_the_whole(settings, how, pieces):
     whole, cut = one_step(settings, **how), one_step(replace(settings, accumulate=pieces), **how)
     assert (whole - cut).abs().max() < 1e-6
