@@ -123,7 +123,7 @@ def print_curve(rates: Sequence[float], losses: Sequence[float], lines: int = 20
     """The loss after each learning rate, as bars of up to `width` from the lowest to that of the first step or more."""
     low, high = min(losses), max(losses[0], 1.2 * min(losses))
     for place in range(0, len(rates), -(-len(rates) // lines)):
-        bar = round(width * min(1.0, (losses[place] - low) / (high - low)))
+        bar = round(width * min(1.0, (losses[place] - low) / ((high - low) or 1.0)))
         tell(f"{rates[place]:9.1e}  {losses[place]:9.4f}  {'#' * bar}")
 
 
