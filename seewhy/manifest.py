@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from seewhy import files
 from seewhy.types import Preprocessing
-from seewhy.weights import from_safetensors
 from seewhy.views import Views
+from seewhy.weights import from_safetensors
 
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
 #: What the weights of a model are called that was saved over another.
@@ -30,7 +30,16 @@ LARGEST_SIDE = 8192
 #: No width, depth or number of groups of a network is beyond it.
 LARGEST_SETTING = 65_536
 #: What of a model's past is used later on, and of which kind it is; what else stands there is only shown.
-PAST = {"split": dict, "training": dict, "best": dict, "counts": dict, "assumed": list, "notes": list, "data": str, "data_digest": str}
+PAST = {
+    "split": dict,
+    "training": dict,
+    "best": dict,
+    "counts": dict,
+    "assumed": list,
+    "notes": list,
+    "data": str,
+    "data_digest": str,
+}
 
 
 def write(folder: Path, described: Mapping[str, Any], network: nn.Module) -> None:
@@ -126,6 +135,7 @@ class Manifest:
             if not all(isinstance(one, str) for one in told.get(name) or ()):
                 raise ValueError(f"{self.path}: the provenance's {name!r} is {_shortly(told[name])}")
         return told
+
     def views(self) -> Views:
         """In which ways each image is seen; one that says nothing sees it as it is."""
         views = self.content.get("views", "none")
