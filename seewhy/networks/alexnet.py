@@ -61,8 +61,7 @@ def build(
 
     `filters` of the five convolutions, `groups` in the second, fourth and fifth, `hidden` units in fc6 and fc7.
     """
-    named = {"filters": filters, "groups": groups, "local_norm": local_norm}
-    chosen = {**sizes[size], **{name: value for name, value in named.items() if value is not None}}
+    chosen = _parts.chosen(sizes[size], filters=filters, groups=groups, local_norm=local_norm)
     network = AlexNet(
         **chosen, hidden=hidden, dropout=dropout, activation=activation, channels=channels, classes=classes
     )

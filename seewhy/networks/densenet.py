@@ -12,7 +12,8 @@ A bottleneck has 4 x growth channels; `compression` is the share of the channels
   `densenet_bc190_k40` (0.8, 15.3 and 25.6 million).
 * For photos a stem of 7 x 7, four blocks, bottleneck and compression: 121, 161, 169, 201 and 264 layers with weights.
 
-`dropout` after each convolution but the first: the paper takes 0.2 where images are not augmented.
+`attention` stands behind each block. `dropout` after each convolution but the first: the paper takes 0.2 where images
+are not augmented.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seewhy.networks import _parts
+from seewhy.networks import _attention, _parts
 
 year = 2016
 paper = "https://arxiv.org/abs/1608.06993"
@@ -76,6 +77,7 @@ def build(
     stem: Literal["large", "small"] | None = None,
     dropout: float = 0.0,
     norm: Literal["batch", "group", "layer", "none"] = "batch",
+    attention: Literal["none", "se", "cbam", "nonlocal"] = "none",
     activation: str = "relu",
     init: Literal["xavier", "he", "lecun", "normal"] | None = None,
 ) -> nn.Module:
@@ -83,16 +85,15 @@ def build(
 
     `blocks` has the number of layers of each block, `first` is the number of filters of the stem.
     """
-    named = {
-        "blocks": blocks,
-        "growth": growth,
-        "first": first,
-        "bottleneck": bottleneck,
-        "compression": compression,
-        "stem": stem,
-    }
-    chosen = {"bottleneck": False, "compression": 0.5, **sizes[size]}
-    chosen |= {name: value for name, value in named.items() if value is not None}
+    chosen = _parts.chosen(
+        {"bottleneck": False, "compression": 0.5, **sizes[size]},
+        blocks=blocks,
+        growth=growth,
+        first=first,
+        bottleneck=bottleneck,
+        compression=compression,
+        stem=stem,
+    )
     network = DenseNet(
         blocks=chosen["blocks"],
         growth=chosen["growth"],
@@ -102,16 +103,12 @@ def build(
         large_stem=chosen["stem"] == "large",
         dropout=dropout,
         norm=norm,
+        attention=attention,
         activation=activation,
         channels=channels,
         classes=classes,
     )
-    if init is not None:
-        _parts.begin(network, init)
-        return network
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    _parts.begin(network, init)
     nn.init.zeros_(network.head.bias)
     return network
 
@@ -130,6 +127,7 @@ class DenseNet(nn.Module):
         large_stem: bool,
         dropout: float,
         norm: str,
+        attention: str,
         activation: str,
         channels: int,
         classes: int,
@@ -159,6 +157,7 @@ class DenseNet(nn.Module):
                     width, growth, bottleneck=bottleneck, dropout=dropout, norm=norm, activation=activation
                 )
                 width += growth
+            block |= _attention.behind(attention, width, norm=norm, middle=place in (2, 3))
             self.add_module(f"block{place}", nn.Sequential(block))
         self.between = [f"transition{place}" for place in range(1, len(blocks))]
         self.norm = _parts.normalise(norm, width)

@@ -63,8 +63,7 @@ def build(
     `patch` is the side of a patch in pixels, `width` the numbers of a token, `depth` the number of blocks, each with
     `heads` heads of attention. `init` None draws the linear layers from N(0, 0.02).
     """
-    named = {"patch": patch, "width": width, "depth": depth, "heads": heads, "input_size": input_size}
-    chosen = {**sizes[size], **{name: value for name, value in named.items() if value is not None}}
+    chosen = _parts.chosen(sizes[size], patch=patch, width=width, depth=depth, heads=heads, input_size=input_size)
     if chosen["width"] % chosen["heads"]:
         raise ValueError(
             f"{chosen['heads']} heads share the width evenly: it must be a multiple, not {chosen['width']}"
