@@ -51,6 +51,20 @@ def command_line() -> str:
     return "\n".join(page) + "\n"
 
 
+def networks() -> str:
+    """The page of the networks: what was written by hand, and below the mark each family with its sizes."""
+    mark = "<!-- The table below is made by docs/generate.py. -->\n"
+    written, _, _ = (DOCS / "networks.md").read_text(encoding="utf-8").partition(mark)
+    rows = []
+    for family, member in shelf.members("networks").items():
+        module = shelf.load("networks", family)
+        papers = module.paper.values() if isinstance(module.paper, dict) else [module.paper]
+        links = ", ".join(f"[{place}]({paper})" for place, paper in enumerate(dict.fromkeys(papers), start=1))
+        rows.append(f"| {_cell(member.question)} | {', '.join(f'`{size}`' for size in module.sizes)} | {links} |")
+    head = "\n## All of them\n\n| the question it answers | names | papers |\n| --- | --- | --- |\n"
+    return written + mark + head + "\n".join(rows) + "\n"
+
+
 def _help(*command: str) -> str:
     plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     code = "import sys; sys.argv[0] = 'seewhy'; from seewhy.cli import main; main()"
@@ -64,7 +78,7 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-PAGES = {"shelves.md": shelves, "settings.md": settings, "command_line.md": command_line}
+PAGES = {"shelves.md": shelves, "settings.md": settings, "command_line.md": command_line, "networks.md": networks}
 
 
 def main() -> int:

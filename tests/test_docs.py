@@ -185,6 +185,11 @@ def test_models_are_loaded_as_the_page_says(section, reader):
     play(sections("models.md")[section], reader)
 
 
+@pytest.mark.parametrize("section", marked("networks.md"))
+def test_the_page_of_the_networks_says_what_works(section, reader):
+    play(sections("networks.md")[section], reader)
+
+
 @pytest.mark.parametrize("section", marked("add_one.md"))
 def test_one_can_be_added_as_the_page_says(section, reader):
     play(sections("add_one.md")[section], reader)

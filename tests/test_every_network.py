@@ -1,12 +1,13 @@
 """What every network on the shelf must do, in every size; a new file is tested the moment it is there."""
 
 import inspect
+import shutil
 
 import pytest
 import torch
 from torch import nn
 
-from seewhy import hooks, networks, shelf
+from seewhy import exporting, hooks, networks, shelf
 from seewhy.model import Model, Normalised
 from seewhy.tasks.classify import Classify
 from seewhy.types import Preprocessing
@@ -304,3 +305,28 @@ def test_every_network_with_weights_names_its_classes_and_takes_a_new_head(name)
     old, new = own.module.state_dict(), under.module.state_dict()
     assert [key for key in old if old[key].shape != new[key].shape] == list(old)[-2:]
     assert all(torch.equal(old[key], new[key]) for key in list(old)[:-2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["onnx", "pt2", "torchscript"])
+@pytest.mark.parametrize("name", sorted(LIGHTEST))
+def test_every_family_leaves_as_a_file_that_takes_any_number_of_images(name, ending, tmp_path):
+    built, side = small(name)
+    model = Model.assemble(built, Classify(("a", "b", "c"), Preprocessing((side, side), "squash")))
+    exported = exporting.export(model, tmp_path / f"x.{ending}")
+    assert exported.batches == (1, 2, 5)
+    assert exported.bytes > PARAMETERS[name] / 100  # the weights are in it, but for those of a head made smaller
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of the compiler's own making
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("name", sorted(LIGHTEST))
+def test_every_family_compiles_to_the_same_answers(name):
+    built, side = small(name)
+    image = torch.rand(2, 3, side, side)
+    torch.compiler.reset()
+    with torch.no_grad():
+        expected = built.module.eval()(image)
+        found = torch.compile(built.module, fullgraph=True)(image)
+    assert torch.allclose(found, expected, atol=1e-4, rtol=1e-4)

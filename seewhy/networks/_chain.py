@@ -149,7 +149,7 @@ def convolution(
     layers: dict[str, nn.Module] = {"conv": conv}
     if norm != "none":
         layers["norm"] = normalise(norm, width, eps=eps)
-    layers["act"] = _parts.activate(activation)
+    layers["act"] = _parts.activate(activation, fresh=True)
     return sequence(layers)
 
 

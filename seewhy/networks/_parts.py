@@ -54,12 +54,13 @@ def normalise(name: str, channels: int, *, groups: int | None = None, eps: float
     raise ValueError(f"No norm {name!r}; there are batch, group, layer, none")
 
 
-def activate(name: str) -> nn.Module:
-    """The layer that bends what the one before it put out."""
+def activate(name: str, *, fresh: bool = False) -> nn.Module:
+    """The layer that bends what the one before it put out; in its place if that is `fresh`, no one else's input."""
     if name not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise ValueError(f"No activation {name!r}. {nearest(name, ACTIVATIONS)}There are: {known}")
-    return ACTIVATIONS[name]()
+    kind = ACTIVATIONS[name]
+    return kind(inplace=True) if fresh and kind in (nn.ReLU, nn.ReLU6) else kind()
 
 
 def begin(network: nn.Module, how: str | None) -> None:

@@ -137,7 +137,7 @@ class DenseNet(nn.Module):
         if large_stem:
             parts["conv"] = nn.Conv2d(channels, first, 7, stride=2, padding=3, bias=norm == "none")
             parts["norm"] = _parts.normalise(norm, first)
-            parts["act"] = _parts.activate(activation)
+            parts["act"] = _parts.activate(activation, fresh=norm != "none")
             parts["pool"] = nn.MaxPool2d(3, stride=2, padding=1)
         else:
             parts["conv"] = nn.Conv2d(channels, first, 3, padding=1, bias=norm == "none")
@@ -161,7 +161,7 @@ class DenseNet(nn.Module):
             self.add_module(f"block{place}", nn.Sequential(block))
         self.between = [f"transition{place}" for place in range(1, len(blocks))]
         self.norm = _parts.normalise(norm, width)
-        self.act = _parts.activate(activation)
+        self.act = _parts.activate(activation, fresh=norm != "none")
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.head = nn.Linear(width, classes)
@@ -182,10 +182,10 @@ class Layer(nn.Module):
         super().__init__()
         bias = norm == "none"
         self.norm1 = _parts.normalise(norm, before)
-        self.act1 = _parts.activate(activation)
+        self.act1 = _parts.activate(activation, fresh=norm != "none")
         self.conv1 = nn.Conv2d(before, 4 * growth, 1, bias=bias) if bottleneck else nn.Identity()
         self.norm2 = _parts.normalise(norm, 4 * growth) if bottleneck else nn.Identity()
-        self.act2 = _parts.activate(activation) if bottleneck else nn.Identity()
+        self.act2 = _parts.activate(activation, fresh=norm != "none") if bottleneck else nn.Identity()
         self.conv2 = nn.Conv2d(4 * growth if bottleneck else before, growth, 3, padding=1, bias=bias)
         self.drop = nn.Dropout(dropout)
 
@@ -200,7 +200,7 @@ def _transition(before: int, after: int, *, dropout: float, norm: str, activatio
     return nn.Sequential(
         OrderedDict(
             norm=_parts.normalise(norm, before),
-            act=_parts.activate(activation),
+            act=_parts.activate(activation, fresh=norm != "none"),
             conv=nn.Conv2d(before, after, 1, bias=norm == "none"),
             drop=nn.Dropout(dropout),
             pool=nn.AvgPool2d(2),

@@ -91,7 +91,7 @@ class Residual(nn.Module):
         self.branches = branches
         self.up = nn.Conv2d(joined, width, 1)
         self.attention = _attention.refine(attention, width)
-        self.act = _parts.activate(activation)
+        self.act = _parts.activate(activation, fresh=True)
 
     def forward(self, x: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
         return self.act(x + self.scale * self.attention(self.up(self.branches(x))))

@@ -105,7 +105,7 @@ class ResNet(nn.Module):
         kernel, stride = (5, 2) if halve else (3, 1)
         self.conv1 = nn.Conv2d(channels, widths[0], kernel, stride, padding=kernel // 2, bias=norm == "none")
         self.norm1 = _norm(norm, widths[0])
-        self.relu = _parts.activate(activation)
+        self.relu = _parts.activate(activation, fresh=True)
         before = widths[0]
         for place, (count, width) in enumerate(zip(blocks, widths, strict=True), start=1):
             stage: OrderedDict[str, nn.Module] = OrderedDict()
@@ -146,12 +146,12 @@ class Block(nn.Module):
         bias = norm == "none"
         self.conv1 = nn.Conv2d(before, width, 3, stride, padding=1, bias=bias)
         self.norm1 = _norm(norm, width)
-        self.relu1 = _parts.activate(activation)
+        self.relu1 = _parts.activate(activation, fresh=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
         self.norm2 = _norm(norm, width)
         self.attention = _attention.refine(attention, width)
         self.shortcut = Shortcut(width - before, stride) if residual else None
-        self.relu2 = _parts.activate(activation)
+        self.relu2 = _parts.activate(activation, fresh=True)
 
     def forward(
         self, x: Float[Tensor, "batch before height width"]

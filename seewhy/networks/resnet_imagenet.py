@@ -134,7 +134,7 @@ class ResNet(nn.Module):
         self.conv1 = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=norm == "none")
         # With form="pre" the first block normalises what the stem puts out, the last layers what the last block does.
         self.norm1 = nn.Identity() if pre else _parts.normalise(norm, width)
-        self.act1 = nn.Identity() if pre else _parts.activate(activation)
+        self.act1 = nn.Identity() if pre else _parts.activate(activation, fresh=True)
         self.pool1 = nn.Identity() if small_stem else nn.MaxPool2d(3, stride=2, padding=1)
         kind: type[Block] = PreBlock if pre else Block
         before = width
@@ -156,7 +156,7 @@ class ResNet(nn.Module):
                     stage |= _attention.relate(attention, after, number, norm=norm)
             self.add_module(f"stage{place}", nn.Sequential(stage))
         self.norm5 = _parts.normalise(norm, before) if pre else nn.Identity()
-        self.act5 = _parts.activate(activation) if pre else nn.Identity()
+        self.act5 = _parts.activate(activation, fresh=norm != "none") if pre else nn.Identity()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.head = nn.Linear(before, classes)
@@ -198,7 +198,7 @@ class Block(nn.Module):
         for number, (filters, kernel, step) in enumerate(steps, start=1):
             self.add_module(f"conv{number}", _conv(width, filters, kernel, step, norm))
             self.add_module(f"norm{number}", _parts.normalise(norm, self.normalised(width, filters)))
-            self.add_module(f"act{number}", _parts.activate(activation))
+            self.add_module(f"act{number}", _parts.activate(activation, fresh=norm != "none"))
             width, stride = filters, stride * step
         self.attention = _attention.refine(attention, after)
         self.shortcut: nn.Module | None = None

@@ -106,7 +106,7 @@ class ResNeXt(nn.Module):
         kernel, stride = (3, 1) if small_stem else (7, 2)
         self.conv1 = nn.Conv2d(channels, 64, kernel, stride, padding=kernel // 2, bias=norm == "none")
         self.norm1 = _parts.normalise(norm, 64)
-        self.act1 = _parts.activate(activation)
+        self.act1 = _parts.activate(activation, fresh=True)
         self.pool1 = nn.Identity() if small_stem else nn.MaxPool2d(3, stride=2, padding=1)
         before = 64
         for place, count in enumerate(blocks, start=1):
@@ -158,10 +158,10 @@ class Block(nn.Module):
         bias = norm == "none"
         self.conv1 = nn.Conv2d(before, inner, 1, bias=bias)
         self.norm1 = _parts.normalise(norm, inner)
-        self.act1 = _parts.activate(activation)
+        self.act1 = _parts.activate(activation, fresh=True)
         self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=1, groups=groups, bias=bias)
         self.norm2 = _parts.normalise(norm, inner)
-        self.act2 = _parts.activate(activation)
+        self.act2 = _parts.activate(activation, fresh=True)
         self.conv3 = nn.Conv2d(inner, after, 1, bias=bias)
         self.norm3 = _parts.normalise(norm, after)
         self.attention = _attention.refine(attention, after)
@@ -169,7 +169,7 @@ class Block(nn.Module):
         if stride > 1 or before != after:
             parts = {"conv": nn.Conv2d(before, after, 1, stride, bias=bias), "norm": _parts.normalise(norm, after)}
             self.shortcut = nn.Sequential(OrderedDict(parts))
-        self.act3 = _parts.activate(activation)
+        self.act3 = _parts.activate(activation, fresh=True)
 
     def forward(
         self, x: Float[Tensor, "batch before height width"]

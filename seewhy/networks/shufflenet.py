@@ -135,7 +135,7 @@ class Unit(nn.Module):
         self.expand = convolution(inner, added, 1, groups=groups, **kind)
         self.attention = _attention.refine(attention, added)
         self.pool = nn.AvgPool2d(3, 2, padding=1) if halve else nn.Identity()
-        self.act = _parts.activate(activation)
+        self.act = _parts.activate(activation, fresh=True)
 
     def forward(
         self, x: Float[Tensor, "batch before height width"]

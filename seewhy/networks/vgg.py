@@ -106,7 +106,7 @@ class VGG(nn.Sequential):
                 layers[f"conv{place}"] = nn.Conv2d(before, width, 3, padding=1)
                 if norm != "none":
                     layers[f"norm{place}"] = _parts.normalise(norm, width)
-                layers[f"act{place}"] = _parts.activate(activation)
+                layers[f"act{place}"] = _parts.activate(activation, fresh=True)
                 before = width
             for name, layer in _attention.behind(attention, width, norm=norm, middle=stage in (4, 5)).items():
                 layers[f"{name}{stage}"] = layer
@@ -117,7 +117,7 @@ class VGG(nn.Sequential):
         before *= side * side
         for linear in (6, 7) if hidden else ():
             layers[f"fc{linear}"] = nn.Linear(before, hidden)
-            layers[f"act{linear}"] = _parts.activate(activation)
+            layers[f"act{linear}"] = _parts.activate(activation, fresh=True)
             layers[f"drop{linear}"] = nn.Dropout(dropout)
             before = hidden
         layers["head"] = nn.Linear(before, classes)

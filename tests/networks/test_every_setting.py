@@ -51,6 +51,31 @@ def test_activation_exchanges_every_activation(family):
     assert found == {_parts.ACTIVATIONS[chosen]}
 
 
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("resnet", {"depth": 8}),
+        ("resnet_imagenet", {"size": "resnet18", "width": 4, "stem": "small"}),
+        ("resnet_imagenet", {"size": "preresnet18", "width": 4, "stem": "small"}),
+        ("resnext", {"size": "resnext29_32x4d", "blocks": (1, 1)}),
+        ("densenet", {"size": "densenet40_k12", "blocks": (2, 2)}),
+        ("shufflenet", {"size": "shufflenet_g3_w25"}),
+        ("inception_resnet", {"size": "inception_resnet_v1_small", "blocks": (1, 1, 1)}),
+        ("xception", {"size": "xception_small", "middle": 1}),
+    ],
+)
+def test_what_is_bent_in_its_place_is_nobody_elses_input(family, settings, norm):
+    network = BUILDS[family](classes=3, norm=norm, **settings).eval()
+    image = torch.rand(1, 3, 20, 20)
+    with torch.no_grad():
+        found = network(image)
+        for module in network.modules():
+            if hasattr(module, "inplace"):
+                module.inplace = False
+        assert torch.equal(network(image), found)
+
+
 @pytest.mark.parametrize("family", with_setting("init"))
 def test_init_draws_every_convolution_and_linear_layer(family):
     sizes = shelf.load("networks", family).sizes
