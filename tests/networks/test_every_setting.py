@@ -8,6 +8,7 @@ from torch import nn
 
 from seewhy import shelf
 from seewhy.networks import _parts
+from seewhy.networks._count import Counting
 
 BUILDS = {family: shelf.load("networks", family).build for family in shelf.members("networks")}
 
@@ -17,7 +18,7 @@ def with_setting(name):
 
 
 def without_memory(family, **settings):
-    with torch.device("meta"):
+    with torch.device("meta"), Counting():  # which builds quickly
         return BUILDS[family](classes=3, **settings)
 
 
