@@ -90,7 +90,8 @@ class Cache:
 
 def _write_scan(scan: Scan, place: Path) -> None:
     files.write_bytes(place / "files.parquet", predicting.as_parquet(scan.files))
-    plain = {"problems": [asdict(problem) for problem in scan.problems], "same": scan.same, "near": scan.near}
+    problems, quarantine = ([asdict(problem) for problem in some] for some in (scan.problems, scan.quarantine))
+    plain = {"problems": problems, "same": scan.same, "near": scan.near, "quarantine": quarantine}
     files.write_json(place / "scan.json", plain)
 
 
@@ -101,6 +102,7 @@ def _read_scan(place: Path) -> Scan:
         tuple(Problem(**problem) for problem in plain["problems"]),
         tuple(map(tuple, plain["same"])),
         tuple(map(tuple, plain["near"])),
+        tuple(Problem(**problem) for problem in plain["quarantine"]),
     )
 
 

@@ -7,10 +7,13 @@ A temporary file beside the target, flushed to the disk, then renamed over it, t
 from __future__ import annotations
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,20 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write readable JSON, all of it or none; NaN is refused, for it is no JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table that a spreadsheet opens as it is, all of it or none; no cell of it is taken for a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([cell(value) if isinstance(value, str) else value for value in row] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a CSV: a ' before what a spreadsheet would take for a formula, such as a file's name."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def read_json(path: str | Path) -> Any:

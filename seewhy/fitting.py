@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import platform
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from seewhy.cache import Cache
 from seewhy.files import fingerprint
 from seewhy.loading import Loader
 from seewhy.model import Model
-from seewhy.run import Run
+from seewhy.run import Changes, Run
 from seewhy.settings import Settings
 from seewhy.types import Dataset, Preprocessing, Problem, Progress, Scan
 
@@ -102,15 +102,42 @@ def _split(dataset: Dataset, scan: Scan, settings: Settings, model: Model | None
 def _split_again(dataset: Dataset, scan: Scan, settings: Settings, model: Model) -> Dataset | None:
     """As it was split when the model was trained, by what its run wrote down or by doing it once more; or None."""
     if settings.model is not None:
-        hashes = _hashes(scan)
-        splits = Run.holding(settings.model).splits_of(dataset.ids, [hashes[id] for id in dataset.ids])
+        run, hashes = Run.holding(settings.model), _hashes_of(dataset, scan)
+        splits = run.splits_of(dataset.ids, hashes)
         if splits is not None:
-            return replace(dataset, splits=splits)
+            since = tuple(_since_training(run.changes(dataset.ids, hashes)))
+            return replace(dataset, splits=splits, problems=(*dataset.problems, *since))
     how = model.provenance.get("split") or {}
     if not how or how.get("by") not in (None, *dataset.tags):
         return None
     again = splitting.split(dataset, scan, **how)
     return again if _digest(again, scan) == model.provenance.get("data_digest") else None
+
+
+def _since_training(changes: Changes | None) -> Iterator[Problem]:
+    """What a model is asked about that is not as it was when the model was trained: each file that has changed, and how
+    many are missing or new."""
+    if changes is None:
+        return
+    for id in changes.changed:
+        yield Problem("changed-since-training", id, "the model was trained when this file held other bytes")
+    for code, ids, what in (
+        ("missing-since-training", changes.missing, "was among the images when the model was trained"),
+        ("new-since-training", changes.new, "was not among the images when the model was trained"),
+    ):
+        if ids:
+            others = f", nor were or are {len(ids) - 1:,} others as they were" if len(ids) > 1 else ""
+            yield Problem(code, ids[0], what + others)
+
+
+def _same_as_before(run: Run, dataset: Dataset, scan: Scan) -> None:
+    """Raises ValueError, naming the files, where a run would go on with other data than it began with."""
+    changes = run.changes(dataset.ids, _hashes_of(dataset, scan))
+    if changes:
+        raise ValueError(
+            f"The data are not those that {run.folder} was trained on: {changes}. Put them back to go on with it, or "
+            "name another folder with --out to train on them as they are now."
+        )
 
 
 def _check_classes(dataset: Dataset, model: Model) -> None:
@@ -128,6 +155,12 @@ def _check_classes(dataset: Dataset, model: Model) -> None:
 def _some(names: Sequence[str], most: int = 12) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(repr, names[:most])) + more
+
+
+def _hashes_of(dataset: Dataset, scan: Scan) -> list[str]:
+    """The sha256 of each row's bytes."""
+    hashes = _hashes(scan)
+    return [hashes[id] for id in dataset.ids]
 
 
 def _hashes(scan: Scan) -> dict[str, str]:
@@ -173,8 +206,13 @@ def scanned(settings: Settings, cache: Cache | None = None) -> Generator[Progres
         "classes": list(dataset.classes),
         "tags": list(dataset.tags),
         "problems": [dataclasses.asdict(problem) for problem in scan.problems],
+        "quarantine": [
+            {"path": problem.where, "code": problem.code, "bytes": problem.size, "what": problem.what}
+            for problem in scan.quarantine
+        ],
         "same": [list(group) for group in scan.same],
         "near": [list(group) for group in scan.near],
+        "duplicates": scanning.duplicates(scan),
     }
 
 
@@ -186,12 +224,17 @@ def train(
     material = yield from open_material(settings, cache or Cache(), data=data)
     run = Run.start(settings, out=out)
     with run.locked():
+        run.save_quarantine(material.scan)
         model = yield from fit(material, settings, run)
     return model, run
 
 
 def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress, None, Model]:
-    """Train a network on the training split, or go on where a killed run stopped; returns the saved model."""
+    """Train a network on the training split, or go on where a killed run stopped; returns the saved model.
+
+    Raises ValueError where the data are not what they were when the run began.
+    """
+    _same_as_before(run, material.dataset, material.scan)
     if (run.model_folder / "model.json").is_file():
         return Model.load(run.model_folder, network=_own(settings.network))
     dataset, device = material.dataset, chosen_device(settings.device)
