@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import platform
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,7 +22,7 @@ from seewhy.cache import Cache
 from seewhy.files import fingerprint
 from seewhy.loading import Loader
 from seewhy.model import Model
-from seewhy.run import Changes, Run
+from seewhy.run import Run
 from seewhy.settings import Settings
 from seewhy.types import Dataset, Preprocessing, Problem, Progress, Scan
 
@@ -105,39 +105,14 @@ def _split_again(dataset: Dataset, scan: Scan, settings: Settings, model: Model)
         run, hashes = Run.holding(settings.model), _hashes_of(dataset, scan)
         splits = run.splits_of(dataset.ids, hashes)
         if splits is not None:
-            since = tuple(_since_training(run.changes(dataset.ids, hashes)))
+            changes = run.changes(dataset.ids, hashes)
+            since = changes.problems() if changes else ()
             return replace(dataset, splits=splits, problems=(*dataset.problems, *since))
     how = model.provenance.get("split") or {}
     if not how or how.get("by") not in (None, *dataset.tags):
         return None
     again = splitting.split(dataset, scan, **how)
     return again if _digest(again, scan) == model.provenance.get("data_digest") else None
-
-
-def _since_training(changes: Changes | None) -> Iterator[Problem]:
-    """What a model is asked about that is not as it was when the model was trained: each file that has changed, and how
-    many are missing or new."""
-    if changes is None:
-        return
-    for id in changes.changed:
-        yield Problem("changed-since-training", id, "the model was trained when this file held other bytes")
-    for code, ids, what in (
-        ("missing-since-training", changes.missing, "was among the images when the model was trained"),
-        ("new-since-training", changes.new, "was not among the images when the model was trained"),
-    ):
-        if ids:
-            others = f", nor were or are {len(ids) - 1:,} others as they were" if len(ids) > 1 else ""
-            yield Problem(code, ids[0], what + others)
-
-
-def _same_as_before(run: Run, dataset: Dataset, scan: Scan) -> None:
-    """Raises ValueError, naming the files, where a run would go on with other data than it began with."""
-    changes = run.changes(dataset.ids, _hashes_of(dataset, scan))
-    if changes:
-        raise ValueError(
-            f"The data are not those that {run.folder} was trained on: {changes}. Put them back to go on with it, or "
-            "name another folder with --out to train on them as they are now."
-        )
 
 
 def _check_classes(dataset: Dataset, model: Model) -> None:
@@ -234,7 +209,7 @@ def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress,
 
     Raises ValueError where the data are not what they were when the run began.
     """
-    _same_as_before(run, material.dataset, material.scan)
+    run.check_data(material.dataset.ids, _hashes_of(material.dataset, material.scan))
     if (run.model_folder / "model.json").is_file():
         return Model.load(run.model_folder, network=_own(settings.network))
     dataset, device = material.dataset, chosen_device(settings.device)

@@ -31,13 +31,17 @@ from torch import Tensor
 
 from seewhy import files
 from seewhy.settings import Settings
-from seewhy.types import Dataset, Scan
+from seewhy.types import Dataset, Problem, Scan
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Which images, by id, are not what they were when a model was made from them."""
+    """Which images, by id, are not what they were when a model was made from them, and how many are.
 
+    Where none is (`kept` is 0) these are other data, whatever the files are called.
+    """
+
+    kept: int
     changed: tuple[str, ...]
     missing: tuple[str, ...]
     new: tuple[str, ...]
@@ -52,6 +56,20 @@ class Changes:
             for name, ids in (("changed", self.changed), ("missing", self.missing), ("new", self.new))
             if ids
         )
+
+    def problems(self) -> Iterator[Problem]:
+        """Each file that has changed, and how many are missing or new, for a model that is asked about these data;
+        nothing of other data."""
+        if not self.kept:
+            return
+        for id in self.changed:
+            yield Problem("changed-since-training", id, "the model was trained when this file held other bytes")
+        for code, ids, what in (
+            ("missing-since-training", self.missing, "images that the model was trained or tested with are not here"),
+            ("new-since-training", self.new, "images were not here when the model was trained"),
+        ):
+            if ids:
+                yield Problem(code, ids[0], f"{len(ids):,} {what}; this is the first")
 
 
 class Run:
@@ -197,34 +215,40 @@ class Run:
 
         Content that the model has seen in training counts as seen wherever else it lies. None if nothing is known.
         """
-        rows = self._rows()
-        changes = self.changes(ids, hashes)
+        rows, changes = self._rows(), self.changes(ids, hashes)
         if rows is None or changes is None:
             return None
         order = ("test", "val", "train")
         rows = sorted(rows, key=lambda row: order.index(row["split"]))
         known: dict[Any, str] = {row["sha256"]: row["split"] for row in rows}
         known |= {(row["id"], row["sha256"]): row["split"] for row in rows}
-        changed = {row["id"]: row["split"] for row in rows if row["id"] in changes.changed}
+        changed = {row["id"]: row["split"] for row in rows} if changes.kept else {}
         return tuple(
             known.get((id, sha256), known.get(sha256, changed.get(id, "test")))
             for id, sha256 in zip(ids, hashes, strict=True)
         )
 
     def changes(self, ids: Sequence[str], hashes: Sequence[str]) -> Changes | None:
-        """What is otherwise in these data than in those the model was made from; None if nothing is known of them, or
-        if no row is as it was: then they are other data."""
+        """What is otherwise in these data than in those the model was made from; None if nothing is known of them."""
         rows = self._rows()
         if rows is None:
             return None
         before, now = {row["id"]: row["sha256"] for row in rows}, dict(zip(ids, hashes, strict=True))
-        if not before.items() & now.items():
-            return None
         return Changes(
+            kept=len(before.items() & now.items()),
             changed=tuple(id for id in now if id in before and before[id] != now[id]),
             missing=tuple(id for id in before if id not in now),
             new=tuple(id for id in now if id not in before),
         )
+
+    def check_data(self, ids: Sequence[str], hashes: Sequence[str]) -> None:
+        """Raises ValueError, naming the files, where a run would go on with other data than it began with."""
+        changes = self.changes(ids, hashes)
+        if changes:
+            raise ValueError(
+                f"The data are not those that {self.folder} was trained on: {changes}. Put them back to go on with it, "
+                "or name another folder with --out to train on them as they are now."
+            )
 
     def save_pictures(self, images: Mapping[str, np.ndarray]) -> None:
         """Keep the thumbnails that the report shows, so that it can be written again without the data."""

@@ -185,3 +185,26 @@ def test_work_tells_how_far_it_is(here):
         progress.stage for progress in fitting.train(asked(), out="a", data=pixels()) if isinstance(progress, Progress)
     }
     assert {"open", "read", "scan", "decode", "train", "validate"} <= stages
+
+
+def test_a_run_that_would_go_on_with_changed_files_names_them(here, photos):
+    settings = Settings(data=str(photos), network="resnet_tiny", steps=4, threads=1)
+    work = fitting.train(settings, out="run")
+    for progress in work:
+        if progress.stage == "train" and progress.done == 2:
+            work.close()
+    path = photos / "cat" / "1.png"
+    before = path.read_bytes()
+    path.write_bytes((photos / "cat" / "2.png").read_bytes())
+    (photos / "dog" / "new.png").write_bytes((photos / "dog" / "3.png").read_bytes() + b"\0")
+    with pytest.raises(ValueError, match=r"1 changed \('cat/1.png'\), 1 new \('dog/new.png'\)\. Put them back"):
+        finished(fitting.train(settings, out="run"))
+    path.write_bytes(before)
+    (photos / "dog" / "new.png").unlink()
+    model, run = finished(fitting.train(settings, out="run"))
+    assert (run.folder / "quarantine.csv").read_text() == "path,code,bytes,what\n"
+    path.write_bytes((photos / "cat" / "2.png").read_bytes())
+    material = finished(fitting.open_material(Settings(data=str(photos), model=str(run.folder)), Cache(), model=model))
+    assert [(problem.code, problem.where) for problem in material.dataset.problems] == [
+        ("changed-since-training", "cat/1.png")
+    ]
