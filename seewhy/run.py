@@ -64,12 +64,12 @@ class Changes:
             return
         for id in self.changed:
             yield Problem("changed-since-training", id, "the model was trained when this file held other bytes")
-        for code, ids, what in (
-            ("missing-since-training", self.missing, "images that the model was trained or tested with are not here"),
-            ("new-since-training", self.new, "images were not here when the model was trained"),
-        ):
-            if ids:
-                yield Problem(code, ids[0], f"{len(ids):,} {what}; this is the first")
+        if self.missing:
+            what = f"{len(self.missing):,} images that the model was made from are not here; this is the first"
+            yield Problem("missing-since-training", self.missing[0], what)
+        if self.new:
+            what = f"{len(self.new):,} images were not here when the model was made; this is the first"
+            yield Problem("new-since-training", self.new[0], what)
 
 
 class Run:

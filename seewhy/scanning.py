@@ -206,14 +206,19 @@ def _labels(dataset: Dataset, usable: Sequence[bool]) -> Iterator[Problem]:
     none = [name for name in classes if not held[name]]
     single = [name for name in classes if held[name].total() == 1]
     alone = [name for name in classes if len(splits) > 1 and len(held[name]) == 1 < held[name].total()]
-    for code, names, what in (
-        ("no-image-class", none, "no image can be used"),
-        ("one-image-class", single, "one image alone can be used, too few to learn from and to test"),
-        ("one-split-class", alone, "all images are in one split"),
-    ):
-        if names:
-            more = f" and {len(names) - 9:,} more" if len(names) > 9 else ""
-            yield Problem(code, names[0], f"{what}, of {', '.join(map(repr, names[:9]))}{more}")
+    if none:
+        yield Problem("no-image-class", none[0], f"no image can be used of {_few(none)}")
+    if single:
+        yield Problem(
+            "one-image-class", single[0], f"one image alone, too few to learn from and to test, of {_few(single)}"
+        )
+    if alone:
+        yield Problem("one-split-class", alone[0], f"all images are in one split, of {_few(alone)}")
+
+
+def _few(names: Sequence[str], most: int = 9) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
 
 
 def _two_labels(dataset: Dataset, same: Sequence[tuple[int, ...]]) -> Iterator[Problem]:

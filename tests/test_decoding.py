@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from zoo import ADOBE
 
 from seewhy import decoding
 from seewhy.decoding import Undecodable, decode
@@ -146,49 +147,6 @@ def test_a_picture_with_broken_exif_is_taken_as_it_lies(exif):
 # ------------------------------------------------------------------------------------------------ colour profiles
 
 
-def profile(red=(0.64, 0.33), green=(0.30, 0.60), blue=(0.15, 0.06), gamma=2.2):
-    """An ICC profile of three primaries (x, y) at D65 and one gamma, as a camera would embed it; built by hand."""
-    xyz = np.array([[x / y, 1, (1 - x - y) / y] for x, y in (red, green, blue)]).T  # columns
-    white = np.array([0.95047, 1, 1.08883])
-    xyz = xyz * np.linalg.solve(xyz, white)
-    bradford = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
-    d50 = np.array([0.96422, 1, 0.82521])
-    adapted = np.linalg.inv(bradford) @ np.diag((bradford @ d50) / (bradford @ white)) @ bradford @ xyz
-
-    def number(value):
-        return struct.pack(">i", round(value * 65536))
-
-    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
-    text = b"desc" + bytes(4) + struct.pack(">I", 5) + b"mine\0" + bytes(78 + 3)
-    tags = [
-        (b"desc", text),
-        (b"cprt", b"text" + bytes(4) + b"none"),
-        (b"wtpt", b"XYZ " + bytes(4) + b"".join(map(number, d50))),
-    ]
-    tags += [
-        (name, b"XYZ " + bytes(4) + b"".join(map(number, adapted[:, place])))
-        for place, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))
-    ]
-    tags += [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")]
-    table, body, offset = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
-    for name, content in tags:
-        table += name + struct.pack(">II", offset + len(body), len(content))
-        body += content + bytes(-len(content) % 4)
-    size = 128 + len(table) + len(body)
-    header = (
-        struct.pack(">I", size)
-        + b"lcms"
-        + bytes.fromhex("02400000")
-        + b"mntrRGB XYZ "
-        + bytes(12)
-        + b"acsp"
-        + bytes(28)
-    )
-    header += b"".join(map(number, d50)) + bytes(48)
-    return header + table + body
-
-
-ADOBE = profile(red=(0.64, 0.33), green=(0.21, 0.71), blue=(0.15, 0.06), gamma=563 / 256)
 COLOURS = np.array([[[200, 60, 60], [60, 200, 60], [90, 90, 90], [120, 130, 140]]], np.uint8)
 
 

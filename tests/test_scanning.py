@@ -148,7 +148,7 @@ def test_classes_too_small_to_learn_and_labels_that_are_not_there_are_named():
     assert found["no-label"].where == "y"
     assert found["no-label"].what == "2 images, of which this is the first, have no label, so nothing is learnt from it"
     assert (found["one-image-class"].where, found["no-image-class"].where) == ("b", "c")
-    assert found["no-image-class"].what == "no image can be used, of 'c', 'd'"
+    assert found["no-image-class"].what == "no image can be used of 'c', 'd'"
     assert len(found) == 3
 
 

@@ -310,7 +310,22 @@ def walk(root: Path) -> Found:
             else:
                 (links if entry.is_symlink() else waiting).append(path)
     ordered = sorted(images, key=natural), sorted(folders, key=natural)
-    return Found(tuple(ordered[0]), tuple(ordered[1]), tuple(problems))
+    return Found(tuple(ordered[0]), tuple(ordered[1]), (*problems, *_twins(ordered[0])))
+
+
+def _twins(images: Sequence[str]) -> Iterator[Problem]:
+    """Files of one folder whose names differ in case or in the encoding of accents alone."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path in images:
+        folder, _, name = path.rpartition("/")
+        alike[folder, unicodedata.normalize("NFC", name).casefold()].append(path)
+    for paths in alike.values():
+        if len(paths) > 1:
+            others = " and ".join(ascii(path.rpartition("/")[2]) for path in paths[1:])
+            what = (
+                f"{others} beside it differs in case or the encoding of accents alone; other systems keep one of them"
+            )
+            yield Problem("alike-files", visible(paths[0]), what)
 
 
 def _looked_at(entry: os.DirEntry[str], path: str, root: Path) -> tuple[str, Problem | None]:
