@@ -14,14 +14,13 @@ import contextlib
 import hashlib
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from threading import Event, Lock, Thread
+from threading import Event, Thread, local
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -62,13 +61,11 @@ def reduced(pixels: UInt8[np.ndarray, "height width 3"]) -> Decoded:
 
 
 class Decoders:
-    """At most so many children, started when they are first needed; any number of threads may ask at once."""
+    """A child for each thread that asks, started when it first does; all of them end with the `with`."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self) -> None:
         self._children: list[_Child] = []
-        self._free: queue.SimpleQueue[_Child] = queue.SimpleQueue()
-        self._lock = Lock()
+        self._own = local()
         self._closed = Event()
         self._watch = Thread(target=self._end_the_late, daemon=True)
 
@@ -90,34 +87,25 @@ class Decoders:
         found: list[Decoded | Undecodable] = []
         deaths = 0
         while len(found) < len(files):
-            child = self._taken()
+            child = self._child()
             answers = child.ask(files[len(found) :])
             found += answers
             if len(found) == len(files):
-                self._free.put(child)
                 break
-            self._replace(child)
+            child.end()
             deaths = 1 if answers else deaths + 1
             if deaths > 1 or child.late:
                 found.append(child.blame(files[len(found)][1]))
                 deaths = 0
         return found
 
-    def _taken(self) -> _Child:
-        with contextlib.suppress(queue.Empty):
-            return self._free.get_nowait()
-        with self._lock:
-            if len(self._children) < self.most:
-                self._children.append(_Child())
-                return self._children[-1]
-        return self._free.get()
-
-    def _replace(self, dead: _Child) -> None:
-        dead.end()
-        with self._lock:
-            self._children.remove(dead)
-            self._children.append(_Child())
-            self._free.put(self._children[-1])
+    def _child(self) -> _Child:
+        """The calling thread's own, a new one if it has none that lives."""
+        child: _Child | None = getattr(self._own, "child", None)
+        if child is None or child.ended:
+            child = self._own.child = _Child()
+            self._children.append(child)
+        return child
 
     def _end_the_late(self) -> None:
         while not self._closed.wait(min(0.25, SECONDS / 4)):
@@ -171,6 +159,11 @@ class _Child:
             self.late = True
             self._process.kill()
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was seen to end."""
+        return self._process.returncode is not None
+
     def blame(self, name: str) -> Undecodable:
         """Why there is no answer for the file in hand, of a child that has ended."""
         if self.late:
@@ -190,18 +183,15 @@ class _Child:
 def _answers(back: BinaryIO, count: int) -> Iterator[Decoded | Undecodable]:
     """As many answers as come, each a line of JSON and perhaps the small picture; a broken one is none."""
     for _ in range(count):
-        line = back.readline()
-        if not line.endswith(b"\n"):
+        try:
+            answer = json.loads(back.readline())
+            if "code" in answer:
+                yield Undecodable(str(answer["what"]), str(answer["code"]))
+            else:
+                picture = np.frombuffer(back.read(SIDE * SIDE * 3), np.uint8).reshape(SIDE, SIDE, 3)
+                yield Decoded(int(answer["width"]), int(answer["height"]), bytes.fromhex(answer["digest"]), picture)
+        except (ValueError, KeyError, TypeError):
             return
-        answer = json.loads(line)
-        if "code" in answer:
-            yield Undecodable(str(answer["what"]), str(answer["code"]))
-            continue
-        small = back.read(SIDE * SIDE * 3)
-        if len(small) < SIDE * SIDE * 3:
-            return
-        picture = np.frombuffer(small, np.uint8).reshape(SIDE, SIDE, 3)
-        yield Decoded(int(answer["width"]), int(answer["height"]), bytes.fromhex(answer["digest"]), picture)
 
 
 # ------------------------------------------------------------------------------------------------------ the child

@@ -17,7 +17,7 @@ is a group. Comparing takes time with the square of the number of images: 8 s fo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
@@ -184,7 +184,7 @@ def _components(count: int, pairs: np.ndarray) -> np.ndarray:
     return connected_components(graph, directed=False)[1]
 
 
-def ahead(work: Callable[[range], Any], count: int, chunk: int, threads: int) -> Iterator[Any]:
+def ahead(work: Callable[[range], Any], count: int, chunk: int, threads: int) -> Generator[Any, None, None]:
     """`work` on one range of rows after the other, in threads, a few ahead of the consumer."""
     with ThreadPoolExecutor(threads) as pool:
         running: deque[Future[Any]] = deque()

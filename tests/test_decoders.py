@@ -51,7 +51,7 @@ def obedient(monkeypatch):
 
 
 def test_what_comes_back_is_what_is_made_here():
-    with Decoders(1) as there:
+    with Decoders() as there:
         (found,) = there.decode([(png(200), "a.png")])
     here = decoders.reduced(decode(png(200)))
     assert (found.width, found.height, found.digest) == (6, 5, here.digest)
@@ -59,7 +59,7 @@ def test_what_comes_back_is_what_is_made_here():
 
 
 def test_an_error_comes_back_in_its_words_and_with_its_code():
-    with Decoders(1) as there:
+    with Decoders() as there:
         empty, text = there.decode([(b"", 'a"\n.png'), (b"hello", "é\udcff.png")])
     assert (str(empty), empty.code) == ("'a\"\\n.png' is an empty file", "empty-file")
     assert text.code == "not-an-image"
@@ -73,7 +73,7 @@ def test_an_error_comes_back_in_its_words_and_with_its_code():
 )
 def test_a_child_that_ends_costs_the_file_in_hand_and_no_other(obedient, content, how):
     files = [(png(1), "1"), (png(2), "2"), (content, "bad"), (png(3), "3"), (content, "worse"), (png(4), "4")]
-    with Decoders(1) as there:
+    with Decoders() as there:
         found = there.decode(files)
         again = there.decode(files[:1])
     assert [isinstance(answer, Decoded) for answer in found] == [True, True, False, True, False, True]
@@ -83,7 +83,7 @@ def test_a_child_that_ends_costs_the_file_in_hand_and_no_other(obedient, content
 
 
 def test_a_child_that_something_else_ended_costs_nothing(obedient, tmp_path):
-    with Decoders(1) as there:
+    with Decoders() as there:
         (found,) = there.decode([(b"once " + os.fsencode(tmp_path / "mark"), "a.png")])
     assert (tmp_path / "mark").exists()
     assert found.digest == decoders.reduced(decode(png(7))).digest
@@ -91,7 +91,7 @@ def test_a_child_that_something_else_ended_costs_nothing(obedient, tmp_path):
 
 def test_a_file_that_is_never_done_is_given_up(obedient, monkeypatch):
     monkeypatch.setattr(decoders, "SECONDS", 0.5)
-    with Decoders(1) as there:
+    with Decoders() as there:
         late, good = there.decode([(b"stalls", "slow.png"), (png(1), "good.png")])
     assert (str(late), late.code) == ("'slow.png' was not decoded within 0.5 seconds", "too-slow")
     assert isinstance(good, Decoded)
@@ -99,7 +99,7 @@ def test_a_file_that_is_never_done_is_given_up(obedient, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hold a process to its memory")
 def test_a_file_that_takes_all_memory_is_named_and_its_child_goes_on(obedient):
-    with Decoders(1) as there:
+    with Decoders() as there:
         greedy, good = there.decode([(b"greedy", "big.png"), (png(1), "good.png")])
     assert (str(greedy), greedy.code) == ("'big.png' needs more memory than an image may take", "too-much-memory")
     assert isinstance(good, Decoded)
@@ -113,7 +113,7 @@ def test_the_largest_image_that_is_read_fits_into_a_child():
     exif[0x0112] = 6
     buffer = io.BytesIO()
     Image.new("LA", (7000, 7100), (3, 3)).save(buffer, "PNG", exif=exif, compress_level=1)
-    with Decoders(1) as there:
+    with Decoders() as there:
         (found,) = there.decode([(buffer.getvalue(), "big.png")])
         status = Path(f"/proc/{there._children[0]._process.pid}/status").read_text()
     assert (found.width, found.height) == (7100, 7000)
@@ -121,19 +121,19 @@ def test_the_largest_image_that_is_read_fits_into_a_child():
     assert peak < decoders.MEMORY
 
 
-def test_many_threads_share_few_children():
+def test_each_thread_has_a_child_of_its_own():
     found = {}
 
     def ask(there, thread):
         found[thread] = [there.decode([(png(thread), "a"), (png(place), "b")]) for place in range(5)]
 
-    with Decoders(2) as there:
+    with Decoders() as there:
         threads = [threading.Thread(target=ask, args=(there, number)) for number in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(there._children) <= 2
+        assert len(there._children) == 6
     for thread in range(6):
         for place, (first, second) in enumerate(found[thread]):
             assert first.digest == decoders.reduced(decode(png(thread))).digest
@@ -141,7 +141,7 @@ def test_many_threads_share_few_children():
 
 
 def test_more_than_a_pipe_holds_goes_both_ways():
-    with Decoders(1) as there:
+    with Decoders() as there:
         found = there.decode([(png(level % 256), str(level)) for level in range(300)] + [(bytes(10**6), "zeros")])
     assert all(isinstance(answer, Decoded) for answer in found[:300])
     assert found[300].code == "not-an-image"
@@ -149,7 +149,7 @@ def test_more_than_a_pipe_holds_goes_both_ways():
 
 def test_no_child_and_no_thread_is_left_behind():
     before = threading.active_count()
-    with Decoders(2) as there:
+    with Decoders() as there:
         there.decode([(png(1), "a")])
         process = there._children[0]._process
     assert process.returncode is not None
@@ -158,7 +158,7 @@ def test_no_child_and_no_thread_is_left_behind():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
 def test_an_interrupt_at_the_terminal_is_the_parents_to_heed():
-    with Decoders(1) as there:
+    with Decoders() as there:
         there.decode([(png(1), "a")])
         os.kill(there._children[0]._process.pid, signal.SIGINT)
         time.sleep(0.1)
@@ -167,12 +167,12 @@ def test_an_interrupt_at_the_terminal_is_the_parents_to_heed():
 
 def test_a_child_that_cannot_start_is_an_error_with_its_last_words(monkeypatch):
     monkeypatch.setattr(decoders, "PROGRAM", "raise SystemError('no such luck')")
-    with Decoders(1) as there, pytest.raises(RuntimeError, match="could not start: SystemError: no such luck"):
+    with Decoders() as there, pytest.raises(RuntimeError, match="could not start: SystemError: no such luck"):
         there.decode([(png(1), "a")])
 
 
 def test_a_child_loads_neither_torch_nor_arrow(monkeypatch):
     loads = "import sys; from seewhy import decoders; assert not {'torch', 'pyarrow', 'scipy'} & set(sys.modules); decoders.serve()"
     monkeypatch.setattr(decoders, "PROGRAM", loads)
-    with Decoders(1) as there:
+    with Decoders() as there:
         assert isinstance(there.decode([(png(1), "a")])[0], Decoded)
