@@ -60,11 +60,12 @@ _QUIET_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
 class Undecodable(ValueError):
-    """A sentence on why an image cannot be read, and a stable `code` for lists of problems."""
+    """A sentence on why an image cannot be read, a stable `code` for lists of problems, and the file's `size` in bytes
+    where that is known without its content."""
 
-    def __init__(self, sentence: str, code: str = "broken-image") -> None:
+    def __init__(self, sentence: str, code: str = "broken-image", size: int = 0) -> None:
         super().__init__(sentence)
-        self.code = code
+        self.code, self.size = code, size
 
 
 def decode(content: bytes, name: str = "") -> UInt8[np.ndarray, "height width 3"]:

@@ -11,7 +11,7 @@ Measured, and pairs looked at:
     digits             1,797      0      0                0      0     0
     imagenet_100         100      0      0                0      0     0
     brain_mri          2,870     75    176              325  1,108    11    91 % within 10 file numbers; one class each
-    cifar10           60,000      0      0              412    905    29    60 mirrored; 137 test images: a twin in training
+    cifar10           60,000      0      0              412    905    29    137 test images have a twin in training
     mnist             70,000      0      0              119    275     7    not copies: the plainest of 0 and 1
 """
 
@@ -36,7 +36,7 @@ from seewhy.types import Dataset, Problem, Progress, Scan
 
 #: Rows that a thread looks at in one go, and bytes of files that it hands to a child in one go.
 CHUNK, BYTES = 64, 4_000_000
-#: One more thread, with its child, for each so many images: a child takes longer to start than to decode a hundred small ones.
+#: One more thread, with its child, for each so many images: a child takes longer to start than a hundred small ones.
 EACH_CHILD = 256
 
 #: Problems of the opening for which a file is left out that a person may have taken for an image of theirs.
@@ -166,7 +166,9 @@ def _look_at(dataset: Dataset, decoders: Decoders, rows: range) -> list[_Look]:
 
 
 def _look(content: bytes | None, found: Decoded | Exception) -> _Look:
-    size, sha256 = (0, None) if content is None else (len(content), hashlib.sha256(content).hexdigest())
+    size, sha256 = getattr(found, "size", 0), None
+    if content is not None:
+        size, sha256 = len(content), hashlib.sha256(content).hexdigest()
     if isinstance(found, Decoded):
         return _Look(size, sha256, found)
     words = str(found) or type(found).__name__

@@ -261,9 +261,8 @@ def _read(root: str, path: str) -> bytes:
     try:
         size = file.stat().st_size
         if size > decoding.MAX_BYTES:
-            raise decoding.Undecodable(
-                f"{visible(path)!r} has {size:,} bytes; the most that is read is {decoding.MAX_BYTES:,}", "too-large"
-            )
+            what = f"{visible(path)!r} has {size:,} bytes; the most that is read is {decoding.MAX_BYTES:,}"
+            raise decoding.Undecodable(what, "too-large", size)
         return file.read_bytes()
     except OSError as error:
         raise decoding.Undecodable(f"{visible(path)!r} cannot be read: {error.strerror}", "unreadable") from error
