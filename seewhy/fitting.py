@@ -151,7 +151,7 @@ def _digest(dataset: Dataset, scan: Scan) -> str:
 
 
 def remembered_scan(dataset: Dataset, cache: Cache, threads: int | None) -> Generator[Progress, None, Scan]:
-    """The scan of exactly these bytes, made now or remembered."""
+    """The scan of exactly these bytes, made now or remembered; not remembered where it hung on the moment."""
     digest = hashlib.sha256(
         repr((dataset.ids, dataset.targets, dataset.splits, dataset.problems)).encode("utf-8", "surrogateescape")
     )
@@ -166,7 +166,8 @@ def remembered_scan(dataset: Dataset, cache: Cache, threads: int | None) -> Gene
     found = cache.get(key)
     if found is None:
         found = yield from scanning.scan(dataset, threads=threads)
-        cache.put(key, found)
+        if not any(problem.code in scanning.OF_THE_MOMENT for problem in found.quarantine):
+            cache.put(key, found)
     return found
 
 

@@ -11,7 +11,7 @@ edges, are never near, nor are those of another hue. Each is compared with the o
 right, which changes the signs of the odd frequencies across. Cropped copies are not found.
 
 Pairs are looked for by 128 signs of the cosine transform, whose Hamming distance bounds r roughly; what pairs connect
-is a group. Comparing takes time with the square of the number of images: 8 s for 50,000 on two cores.
+is a group. Comparing takes time with the square of the number of images: 5 s for 50,000 on two cores.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +41,9 @@ EACH_CHILD = 256
 
 #: Problems of the opening for which a file is left out that a person may have taken for an image of theirs.
 LEFT_OUT = frozenset({"missing-file", "no-file", "not-an-image", "unreadable"})
+
+#: What a child may have run into because the machine was busy; another time the file may be read.
+OF_THE_MOMENT = frozenset({"too-much-memory", "too-slow", "crashes"})
 
 FILE_COLUMNS = pa.schema(
     [
@@ -65,15 +68,15 @@ def scan(dataset: Dataset, *, threads: int | None = None) -> Generator[Progress,
     """
     threads = threads or min(os.cpu_count() or 1, 8)
     looks: list[_Look] = []
-    parts = [likeness.shapes_of(np.zeros(0, np.int64), np.zeros((0, SIDE, SIDE, 3), np.uint8), np.zeros(0))]
+    parts = [_shapes({})]
     workers = min(threads, 1 + len(dataset) // EACH_CHILD)
     with (
         Decoders() as decoders,
         closing(likeness.ahead(partial(_look_at, dataset, decoders), len(dataset), CHUNK, workers)) as found,
     ):
-        for some in found:
-            parts.append(_shapes(some, len(looks)))
+        for some, shapes in found:
             looks += some
+            parts.append(shapes)
             yield Progress("scan", len(looks), len(dataset))
     same = likeness.groups(len(looks), _equal(looks))
     copies = [row for group in same for row in group[1:]]
@@ -82,10 +85,10 @@ def scan(dataset: Dataset, *, threads: int | None = None) -> Generator[Progress,
     broken = [
         Problem(look.code, id, look.what, look.size) for id, look in zip(dataset.ids, looks, strict=True) if look.code
     ]
-    usable = [look.decoded is not None for look in looks]
+    good = [look.width is not None for look in looks]
     return Scan(
         files=_files(dataset, looks),
-        problems=(*dataset.problems, *broken, *_labels(dataset, usable), *_two_labels(dataset, same)),
+        problems=(*dataset.problems, *broken, *_labels(dataset, good), *_two_labels(dataset, same)),
         same=tuple(tuple(dataset.ids[row] for row in group) for group in same),
         near=tuple(tuple(dataset.ids[row] for row in group) for group in near),
         quarantine=(*(problem for problem in dataset.problems if problem.code in LEFT_OUT), *broken),
@@ -128,62 +131,59 @@ def duplicates(scan: Scan) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What is found out about one image: its bytes, what it decodes to, or the code and the words of what is wrong."""
+    """What is kept of one image: hashes and size, or the code and the words of what is wrong."""
 
     size: int = 0
     sha256: str | None = None
-    decoded: Decoded | None = None
+    pixels: bytes = b""
+    width: int | None = None
+    height: int | None = None
     code: str = ""
     what: str = ""
 
 
-def _look_at(dataset: Dataset, decoders: Decoders, rows: range) -> list[_Look]:
+def _look_at(dataset: Dataset, decoders: Decoders, rows: range) -> tuple[list[_Look], likeness.Shapes]:
     """Some images in a row: files by way of a child, whatever else a source holds right here."""
-    looks: dict[int, _Look] = {}
+    stored: dict[int, tuple[int, str]] = {}  # bytes, sha256
+    found: dict[int, Decoded | Exception] = {}
     waiting: list[tuple[int, bytes, str]] = []
 
     def send() -> None:
-        found = decoders.decode([(content, name) for _, content, name in waiting])
-        for (row, content, _), answer in zip(waiting, found, strict=True):
-            looks[row] = _look(content, answer)
+        answers = decoders.decode([(content, name) for _, content, name in waiting])
+        found.update(zip((row for row, _, _ in waiting), answers, strict=True))
         waiting.clear()
 
     for row in rows:
-        content = None
         try:
             content = dataset.content(row)
+            stored[row] = len(content), hashlib.sha256(content).hexdigest()
             name = dataset.file_name(row)
             if name is None:
-                looks[row] = _look(content, reduced(dataset.pixels(row)))
+                found[row] = reduced(dataset.pixels(row))
             else:
                 waiting.append((row, content, name))
         except Exception as error:  # noqa: BLE001 - a source may be anyone's; what it raises is the row's problem
-            looks[row] = _look(content, error)
+            found[row] = error
         if sum(len(content) for _, content, _ in waiting) > BYTES:
             send()
     send()
-    return [looks[row] for row in rows]
+    return [_look(stored.get(row), found[row]) for row in rows], _shapes(found)
 
 
-def _look(content: bytes | None, found: Decoded | Exception) -> _Look:
-    size, sha256 = getattr(found, "size", 0), None
-    if content is not None:
-        size, sha256 = len(content), hashlib.sha256(content).hexdigest()
+def _look(stored: tuple[int, str] | None, found: Decoded | Exception) -> _Look:
+    size, sha256 = stored or (getattr(found, "size", 0), None)
     if isinstance(found, Decoded):
-        return _Look(size, sha256, found)
+        return _Look(size, sha256, found.digest, found.width, found.height)
     words = str(found) or type(found).__name__
     return _Look(size, sha256, code=getattr(found, "code", "broken-image"), what=words)
 
 
-def _shapes(looks: Sequence[_Look], first: int) -> likeness.Shapes:
-    """What images are compared by, of some whose first one is the row `first`."""
-    there = [(row, look.decoded) for row, look in enumerate(looks, first) if look.decoded is not None]
-    small = [seen.small for _, seen in there]
-    return likeness.shapes_of(
-        np.array([row for row, _ in there], np.int64),
-        np.stack(small) if small else np.zeros((0, SIDE, SIDE, 3), np.uint8),
-        np.array([seen.width * seen.height for _, seen in there], np.float64),
-    )
+def _shapes(found: Mapping[int, Decoded | Exception]) -> likeness.Shapes:
+    """What the images among these rows are compared by."""
+    there = [(row, seen) for row, seen in sorted(found.items()) if isinstance(seen, Decoded)]
+    small = np.stack([np.zeros((SIDE, SIDE, 3), np.uint8), *(seen.small for _, seen in there)])[1:]
+    sizes = np.array([seen.width * seen.height for _, seen in there], np.float64)
+    return likeness.shapes_of(np.array([row for row, _ in there], np.int64), small, sizes)
 
 
 # ------------------------------------------------------------------------------------------------- all of them
@@ -194,19 +194,19 @@ def _equal(looks: Sequence[_Look]) -> Int[np.ndarray, "2 pairs"]:
     first: dict[object, int] = {}
     pairs = []
     for row, look in enumerate(looks):
-        if look.decoded is not None:
-            pairs += [(first.setdefault(key, row), row) for key in (look.sha256, look.decoded.digest)]
+        if look.width is not None:
+            pairs += [(first.setdefault(key, row), row) for key in (look.sha256, look.pixels)]
     return np.array(pairs, np.int64).reshape(-1, 2).T
 
 
-def _labels(dataset: Dataset, usable: Sequence[bool]) -> Iterator[Problem]:
+def _labels(dataset: Dataset, decoded: Sequence[bool]) -> Iterator[Problem]:
     """Rows without a label; classes of which one image can be used, or none, or of which one split alone has images."""
     unlabelled = [id for id, target in zip(dataset.ids, dataset.targets, strict=True) if target is None]
     if unlabelled and len(unlabelled) < len(dataset):
         yield Problem("no-label", unlabelled[0], f"{_rows(len(unlabelled))} no label, so nothing is learnt from it")
     given = dataset.splits or (None,) * len(dataset)
     held: dict[str, Counter[str | None]] = defaultdict(Counter)
-    for target, split, good in zip(dataset.targets, given, usable, strict=True):
+    for target, split, good in zip(dataset.targets, given, decoded, strict=True):
         if target is not None and good:
             held[target][split] += 1
     classes = dataset.classes if held else ()
@@ -248,7 +248,7 @@ def _files(dataset: Dataset, looks: Sequence[_Look]) -> pa.Table:
         "target": [None if target is None else str(target) for target in dataset.targets],
         "bytes": [look.size for look in looks],
         "sha256": [look.sha256 for look in looks],
-        "width": [look.decoded and look.decoded.width for look in looks],
-        "height": [look.decoded and look.decoded.height for look in looks],
+        "width": [look.width for look in looks],
+        "height": [look.height for look in looks],
     }
     return pa.table(columns, schema=FILE_COLUMNS)

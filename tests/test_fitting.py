@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from seewhy.cache import Cache
 from seewhy.model import Model
 from seewhy.run import Run
 from seewhy.settings import Settings
-from seewhy.types import Progress
+from seewhy.types import Problem, Progress
 
 
 def finished(work):
@@ -114,6 +116,20 @@ def test_a_scan_is_remembered_by_content_and_an_edited_file_is_seen(here, photos
     assert scans
     assert changed.digest != first.digest
     assert changed.scan.same == (("cat/1.png", "cat/2.png"),)
+
+
+def test_a_scan_that_hung_on_the_moment_is_made_again(here, photos, monkeypatch):
+    """A file that was too slow for a busy machine is not left out for ever."""
+    scan, codes = fitting.scanning.scan, iter(["too-slow", "broken-image", "never asked"])
+
+    def once(*given, **named):
+        found = yield from scan(*given, **named)
+        return replace(found, quarantine=(Problem(next(codes), "cat/1.png", "words"),))
+
+    monkeypatch.setattr(fitting.scanning, "scan", once)
+    dataset, cache = fitting.sources.open(photos), Cache(here / "cache")
+    seen = [finished(fitting.remembered_scan(dataset, cache, 1)).quarantine[0].code for _ in range(3)]
+    assert seen == ["too-slow", "broken-image", "broken-image"]
 
 
 def test_the_digest_names_content_labels_tags_and_split(here, photos):

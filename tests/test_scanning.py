@@ -249,6 +249,23 @@ def test_threads_change_nothing(mixed):
     assert one.files.equals(four.files)
 
 
+def test_the_number_of_children_and_how_much_they_are_handed_change_nothing(damaged, monkeypatch):
+    for number in range(9):
+        photo(100 + number % 5).save(damaged / "cat" / f"more {number}.png")
+    dataset = data.open(damaged)
+    expected = scan(dataset, 1)
+    monkeypatch.setattr(scanning, "EACH_CHILD", 1)
+    for chunk, size in ((1, 10), (5, 20_000)):
+        monkeypatch.setattr(scanning, "CHUNK", chunk)
+        monkeypatch.setattr(scanning, "BYTES", size)
+        found = scan(dataset, 3)
+        assert found.files.equals(expected.files)
+        assert (found.problems, found.same, found.near, found.quarantine) == (
+            expected.problems, expected.same, expected.near, expected.quarantine,
+        )  # fmt: skip
+    assert len(expected.same) == 4
+
+
 def test_the_order_of_the_files_changes_no_group(mixed):
     content = {id: mixed.content(row) for row, id in enumerate(mixed.ids)}
     there, back = scan(mixed), scan(mixed.subset(range(len(mixed))[::-1]))
