@@ -12,6 +12,7 @@ Nothing heavy is imported before it is used.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,12 +65,25 @@ def explain(
     return explaining.explain_one(loaded, image, methods=methods, target=target)
 
 
-def load(reference: str | Path, *, device: str = "auto") -> Model:
-    """A saved model or run, a network with weights (`lite0`), timm:NAME, torchvision:NAME, package.module:factory."""
+def load(
+    reference: str | Path,
+    *,
+    classes: Sequence[str] | None = None,
+    network: str | None = None,
+    mapping: Mapping[str, str | Sequence[str]] | None = None,
+    device: str = "auto",
+) -> Model:
+    """A saved model or run, a file of weights (`.pt`, safetensors), a network with weights (`lite0`), timm:NAME,
+    torchvision:NAME, package.module:factory.
+
+    `classes` names the outputs where nothing else does, in their order; `network` says what bare weights belong to, or
+    names your own factory again that a saved model was made with; `mapping` has it answer in other classes,
+    {"cat": ["tabby", "tiger cat"], ...}.
+    """
     from seewhy.fitting import chosen_device
     from seewhy.model import Model
 
-    return Model.resolve(reference, device=chosen_device(device))
+    return Model.resolve(reference, classes=classes, network=network, mapping=mapping, device=chosen_device(device))
 
 
 def _finished(work: Any) -> Any:

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from seewhy import fitting, imaging, predicting, shelf
-from seewhy.cache import Cache
+from seewhy.cache import Cache, files_of, table_in
 from seewhy.exports import html, json
 from seewhy.model import Model
 from seewhy.planner import Planner, Unavailable
-from seewhy.run import Run
-from seewhy.settings import Settings
+from seewhy.run import Run, pictures
+from seewhy.settings import Settings, class_mapping, class_names
 from seewhy.types import Explanation, Finding, Need, Pillar, Progress, Report, Tables
 
 #: The longer side of a thumbnail in pixels, and of one that is explained; and how many there may be.
@@ -60,7 +60,7 @@ def audit(
             report = yield from _report(planner, run, began, command)
         return report, run
     if model is None and settings.model is not None:
-        model = Model.resolve(settings.model)
+        model = _given(settings, settings.model)
     material = yield from fitting.open_material(settings, cache, data=data, model=model)
     _check_groups(settings, material.dataset.tags)
     run = Run.start(settings, out=out)
@@ -70,6 +70,16 @@ def audit(
         planner = Planner(settings, cache, {}, material, model, run.logged())
         report = yield from _report(planner, run, began, command)
     return report, run
+
+
+def _given(settings: Settings, reference: str) -> Model:
+    """The model that the settings name. Raises as `Model.resolve` does."""
+    return Model.resolve(
+        reference,
+        classes=None if settings.classes is None else class_names(settings.classes),
+        network=settings.network,
+        mapping=None if settings.mapping is None else class_mapping(settings.mapping),
+    )
 
 
 def _check_groups(settings: Settings, tags: Iterable[str]) -> None:
@@ -91,12 +101,18 @@ def _report(planner: Planner, run: Run, began: float, command: str) -> Generator
         images = _thumbnails(planner, findings)
         with_pictures = [need for need in planner.given if need.table == "explanations"]
         explanations = next((planner.given[need] for need in with_pictures), ())
-    report = Report(facts, tuple(findings), explanations, images, html.framed)
-    run.save_pictures(images)
-    Cache(run.folder / "shown").put("explanations", explanations)
+    report = _write(run, Report(facts, tuple(findings), explanations, images, html.framed))
+    yield Progress("report", 1, 1, note=str(run.folder / "report.html"))
+    return report
+
+
+def _write(run: Run, report: Report) -> Report:
+    """Into the run's folder. It is the run's report once its findings are there; until then the one of before is."""
+    name = run.save_shown(report.images, files_of(report.explanations))
+    report = replace(report, facts={**report.facts, "shown": name})
     html.write(report, run.folder / "report.html")
     json.write(report, run.folder / "findings.json")
-    yield Progress("report", 1, 1, note=str(run.folder / "report.html"))
+    run.drop_shown(but=name)
     return report
 
 
@@ -124,7 +140,8 @@ def _findings(planner: Planner) -> Generator[Progress, None, list[Finding]]:
     for number, (name, module, chosen) in enumerate(asked):
         yield Progress("audit", number + 1, len(asked), note=_question(name, module))
         findings += _asked(name, module, chosen, tables)
-    return findings
+    assumed = () if planner.model is None else tuple(planner.model.provenance.get("assumed", ()))
+    return [replace(each, doubts=(*each.doubts, *assumed)) if each.found is not None else each for each in findings]
 
 
 def _asked(name: str, module: ModuleType, chosen: Mapping[str, Any], tables: Tables) -> list[Finding]:
@@ -234,5 +251,7 @@ def report_of(folder: str | Path) -> Report:
     if not run.finished:
         raise ValueError(f"{folder} holds no finished run; `seewhy audit` makes one")
     report = json.read(run.folder / "findings.json")
-    explanations = Cache(run.folder / "shown").get("explanations") or ()
-    return replace(report, images=run.pictures(), explanations=explanations, render=html.framed)
+    shown = run.shown(report.facts.get("shown"))
+    if shown is not None:
+        report = replace(report, images=pictures(shown), explanations=table_in(shown))
+    return replace(report, render=html.framed)

@@ -7,10 +7,14 @@ kept as Parquet beside NumPy arrays, everything else as JSON with arrays beside 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
-import shutil
-from collections.abc import Callable, Mapping
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,43 +36,54 @@ def default_folder() -> Path:
     return Path(base) / "seewhy" / "tables"
 
 
+class NotKept(UserWarning):
+    """A table could not be remembered; the work goes on without."""
+
+
 class Cache:
-    """Tables on disk by key. A table that cannot be read is as good as none: it is dropped and made again."""
+    """Tables on disk by key. A table that cannot be read is as good as none: it is dropped and made again.
+
+    A cache that cannot be written ends no work: it says so once, as a warning, and remembers nothing new.
+    """
 
     def __init__(self, folder: str | Path | None = None, *, limit: int = LIMIT) -> None:
         self.folder = Path(folder) if folder is not None else default_folder()
         self.limit = limit
+        self._said = False
+        with contextlib.suppress(OSError):
+            files.drop_left(self.folder)
 
     def get(self, key: str) -> Any | None:
         """The table of that key, or None."""
         place = self.folder / key
-        if not (place / "kind.json").is_file():  # written last: without it the table is not whole
+        if not place.is_dir():
             return None
         try:
-            kind = files.read_json(place / "kind.json")
-            table = READERS[kind["kind"]](place)
-        except (OSError, ValueError, KeyError):
-            shutil.rmtree(place, ignore_errors=True)
+            table = table_in(place)
+        except (OSError, ValueError):
+            files.remove(place, quietly=True)
             return None
-        os.utime(place)
+        with contextlib.suppress(OSError):
+            os.utime(place)
         return table
 
     def put(self, key: str, table: Any) -> None:
         """Keep a table. Raises TypeError for a kind of table that the cache does not know."""
-        kinds = [kind for kind, (known, _) in WRITERS.items() if isinstance(table, known)]
-        if not kinds:
-            raise TypeError(f"The cache cannot keep a {type(table).__name__}")
-        place = self.folder / key
-        place.mkdir(parents=True, exist_ok=True)
-        WRITERS[kinds[0]][1](table, place)
-        files.write_json(place / "kind.json", {"kind": kinds[0]})
-        self._drop_oldest()
+        contents = files_of(table)
+        try:
+            files.write_folder(self.folder / key, contents)
+            self._drop_oldest()
+        except OSError as error:
+            if not self._said:
+                what = f"What is computed now cannot be remembered: {error.filename}: {error.strerror}"
+                warnings.warn(what, NotKept, stacklevel=2)
+            self._said = True
 
     def entries(self) -> list[tuple[str, int, float]]:
         """Key, bytes and time of last use (seconds since 1970) of each table, the latest first."""
         found = []
         for place in self.folder.iterdir() if self.folder.is_dir() else ():
-            if place.is_dir():
+            if place.is_dir() and not place.name.endswith(files.UNFINISHED):
                 size = sum(file.stat().st_size for file in place.iterdir())
                 found.append((place.name, size, place.stat().st_mtime))
         return sorted(found, key=lambda entry: -entry[2])
@@ -77,7 +92,7 @@ class Cache:
         """Drop all tables; returns the bytes set free."""
         freed = sum(size for _, size, _ in self.entries())
         for key, _, _ in self.entries():
-            shutil.rmtree(self.folder / key, ignore_errors=True)
+            files.remove(self.folder / key, quietly=True)
         return freed
 
     def _drop_oldest(self) -> None:
@@ -85,14 +100,31 @@ class Cache:
         for key, size, _ in self.entries():
             held += size
             if held > self.limit:
-                shutil.rmtree(self.folder / key, ignore_errors=True)
+                files.remove(self.folder / key, quietly=True)
 
 
-def _write_scan(scan: Scan, place: Path) -> None:
-    files.write_bytes(place / "files.parquet", predicting.as_parquet(scan.files))
+def files_of(table: Any) -> Iterator[tuple[str, bytes]]:
+    """The files that hold a table, each with its name. Raises TypeError for a kind that is not known here."""
+    for kind, (known, write) in WRITERS.items():
+        if isinstance(table, known):
+            return chain([("kind.json", files.as_json({"kind": kind}))], write(table))
+    raise TypeError(f"The cache cannot keep a {type(table).__name__}")
+
+
+def table_in(place: Path) -> Any:
+    """The table in the folder of its files. Raises OSError or ValueError where it is damaged."""
+    kind = files.read_json(place / "kind.json")
+    try:
+        return READERS[kind["kind"]](place)
+    except (KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{place} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _scan_files(scan: Scan) -> Iterator[tuple[str, bytes]]:
+    yield "files.parquet", predicting.as_parquet(scan.files)
     problems, quarantine = ([asdict(problem) for problem in some] for some in (scan.problems, scan.quarantine))
     plain = {"problems": problems, "same": scan.same, "near": scan.near, "quarantine": quarantine}
-    files.write_json(place / "scan.json", plain)
+    yield "scan.json", files.as_json(plain)
 
 
 def _read_scan(place: Path) -> Scan:
@@ -106,16 +138,17 @@ def _read_scan(place: Path) -> Scan:
     )
 
 
-def _write_explanations(explanations: tuple[Explanation, ...], place: Path) -> None:
+def _explanation_files(explanations: tuple[Explanation, ...]) -> Iterator[tuple[str, bytes]]:
     rows: list[dict[str, Any]] = []
     heats: dict[str, Any] = {}
     for number, explanation in enumerate(explanations):
         rows.append({**vars(explanation), "heat": list(explanation.heat)})
         for name, heat in explanation.heat.items():
             heats[f"{number} {name}"] = np.asarray(heat, dtype=np.float32)
-    with (place / "heat.npz").open("wb") as file:
-        np.savez_compressed(file, **heats)
-    files.write_json(place / "explanations.json", rows)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **heats)
+    yield "heat.npz", buffer.getvalue()
+    yield "explanations.json", files.as_json(rows)
 
 
 def _read_explanations(place: Path) -> tuple[Explanation, ...]:
@@ -126,19 +159,20 @@ def _read_explanations(place: Path) -> tuple[Explanation, ...]:
         )
 
 
-def _write_plain(value: Mapping[str, Any], place: Path) -> None:
-    files.write_json(place / "plain.json", value)
+def _plain_files(value: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    yield "plain.json", files.as_json(value)
 
 
 def _read_plain(place: Path) -> Any:
     return files.read_json(place / "plain.json")
 
 
-WRITERS: dict[str, tuple[type, Callable[[Any, Path], None]]] = {
-    "predictions": (Predictions, predicting.save),
-    "scan": (Scan, _write_scan),
-    "explanations": (tuple, _write_explanations),
-    "plain": (dict, _write_plain),
+#: Of each kind of table the type, and the files that hold one, each with its name.
+WRITERS: dict[str, tuple[type, Callable[[Any], Iterator[tuple[str, bytes]]]]] = {
+    "predictions": (Predictions, predicting.as_files),
+    "scan": (Scan, _scan_files),
+    "explanations": (tuple, _explanation_files),
+    "plain": (dict, _plain_files),
 }
 READERS: dict[str, Callable[[Path], Any]] = {
     "predictions": predicting.load,

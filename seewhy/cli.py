@@ -16,13 +16,16 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from seewhy import console
-from seewhy.settings import Settings, help_of, kinds
+from seewhy.settings import Settings, class_mapping, class_names, help_of, kinds
 from seewhy.shelf import nearest
+
+if TYPE_CHECKING:
+    from seewhy.model import Model
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
@@ -32,17 +35,22 @@ ModelName = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A saved model or run, a network with weights (`lite0`), timm:NAME, torchvision:NAME, "
-        "package.module:factory.",
+        help="A saved model or run, a file of weights (.pt, .safetensors), a network with weights (`lite0`), "
+        "timm:NAME, torchvision:NAME, package.module:factory.",
     ),
 ]
+Network = Annotated[
+    str | None, typer.Option(help="What bare weights belong to, or your own factory that MODEL was made with.")
+]
+Classes = Annotated[str | None, typer.Option(help=help_of("classes").removeprefix("With --model: "))]
+Mapped = Annotated[str | None, typer.Option("--mapping", help=help_of("mapping").removeprefix("With --model: "))]
 Images = Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, or folders of them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 Out = Annotated[Path | None, typer.Option(help="The folder to write to. [a new one under runs/]")]
 Config = Annotated[Path | None, typer.Option(help="A TOML file with settings of the same names; flags win.")]
 Device = Annotated[str, typer.Option(help=help_of("device"))]
 Threads = Annotated[int | None, typer.Option(help=help_of("threads"))]
-ONLY_AUDIT = ("model", "test", "groups", "audits", "images")
+ONLY_AUDIT = ("model", "classes", "mapping", "test", "groups", "audits", "images")
 ONLY_SCAN = ("label", "allow_outside", "threads")
 
 
@@ -139,17 +147,17 @@ def predict(
         bool,
         typer.Option("--csv", help="Print a table: id, answer, confidence; ' stands before what looks like a formula."),
     ] = False,
+    network: Network = None,
+    classes: Classes = None,
+    mapping: Mapped = None,
     device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """What does MODEL say of these images? One that cannot be read is named and ends nothing; exit 2 if all are so."""
-    import seewhy
-
     _use(threads)
     files = _image_files(images)
-    _find_own(model)
-    loaded = seewhy.load(model, device=device)
+    loaded = _loaded(model, network, classes, mapping, device)
     answered, failed = loaded.answers(files)
     rows = [
         {"id": str(path), "answer": answer.value, "confidence": round(answer.confidence, 6), "top": answer.top}
@@ -180,19 +188,21 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help='A class, or "A - B" for A rather than B. [the answer given]')
     ] = None,
+    network: Network = None,
+    classes: Classes = None,
+    mapping: Mapped = None,
     device: Device = "auto",
     threads: Threads = None,
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explained"),
     as_json: Json = False,
 ) -> None:
     """Where does MODEL look in these images? One that cannot be read is named and ends nothing; exit 2 if all are."""
-    import seewhy
     from seewhy import explaining
 
     _use(threads)
     files = _image_files(images)
-    _find_own(model, *(method or ()))
-    loaded = seewhy.load(model, device=device)
+    _find_own(*(method or ()))
+    loaded = _loaded(model, network, classes, mapping, device)
     explaining.check(loaded, methods=method, target=target)
     rows: list[dict[str, Any]] = []
     failed: list[tuple[Path, str]] = []
@@ -322,7 +332,8 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         sys.stderr.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        code = app(standalone_mode=False)  # typer gives the code of an Exit back
+        with console.told_warnings():
+            code = app(standalone_mode=False)  # typer gives the code of an Exit back
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except BrokenPipeError:
@@ -354,6 +365,23 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
     settings = Settings.from_dict(values)
     _find_own(settings.model, settings.network, *(settings.audits or ()))
     return settings
+
+
+def _loaded(model: str, network: str | None, classes: str | None, mapping: str | None, device: str) -> Model:
+    """The model that is named, and said of it on standard error what had to be assumed."""
+    import seewhy
+
+    _find_own(model, network)
+    loaded = seewhy.load(
+        model,
+        network=network,
+        classes=None if classes is None else class_names(_listed(classes)),
+        mapping=None if mapping is None else class_mapping(_listed(mapping)),
+        device=device,
+    )
+    for assumed in loaded.provenance.get("assumed", ()):
+        console.say(assumed)
+    return loaded
 
 
 def _counted() -> list[dict[str, Any]]:

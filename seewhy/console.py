@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 import sys
+import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -70,6 +71,14 @@ def interrupts() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def told_warnings() -> Iterator[None]:
+    """A warning is a sentence on standard error, without the line of code that it comes from."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *where, **more: say(str(message))
+        yield
 
 
 def _numbers(numbers: Any) -> str:

@@ -67,6 +67,9 @@ def open_material(
 def check(settings: Settings) -> None:
     """Raises for a network or device that does not exist, before any image is read."""
     chosen_device(settings.device)
+    for name in ("classes", "mapping"):
+        if getattr(settings, name) is not None and settings.model is None:
+            raise ValueError(f"Setting {name} speaks of a given model, and none is; name one with --model")
     if settings.network is not None and settings.model is None and _own(settings.network) is None:
         with torch.device("meta"):
             networks.find(settings.network, classes=2, pretrained=False)
@@ -123,7 +126,7 @@ def _check_classes(dataset: Dataset, model: Model) -> None:
         raise ValueError(
             f"{dataset.name} has the class {unknown[0]!r}, which {model.name} cannot answer. "
             f"{shelf.nearest(unknown[0], model.classes)}The data have: {_some(dataset.classes)}. The model answers: "
-            f"{_some(model.classes)}. Rename the classes, or let Model.subset say which ones stand for which."
+            f"{_some(model.classes)}. Rename the classes, or say with --mapping which ones stand for which."
         )
 
 
@@ -212,6 +215,7 @@ def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress,
     """
     run.check_data(material.dataset.ids, _hashes_of(material.dataset, material.scan))
     if (run.model_folder / "model.json").is_file():
+        run.drop_checkpoint()  # killed after the one was written and before the other went
         return Model.load(run.model_folder, network=_own(settings.network))
     dataset, device = material.dataset, chosen_device(settings.device)
     train, validation = dataset.split("train"), dataset.split("val")

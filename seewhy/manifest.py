@@ -4,33 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from seewhy import files
 from seewhy.types import Preprocessing
+from seewhy.weights import from_safetensors
 
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
+#: What the weights of a model are called that was saved over another.
+WEIGHTS_NAME = re.compile(r"weights(-[0-9a-f]{16})?\.safetensors")
 #: Raised when what is written could not be read by the version before.
 FORMAT = 1
 #: What finding a network takes beside its settings; a file has no say in these.
 RESERVED = ("classes", "name", "pretrained", "seed")
 LARGEST_SIDE = 8192
+#: No width, depth or number of groups of a network is beyond it.
+LARGEST_SETTING = 65_536
+#: What of a model's past is used later on, and of which kind it is; what else stands there is only shown.
+PAST = {"split": dict, "training": dict, "best": dict, "counts": dict, "assumed": list, "data": str, "data_digest": str}
 
 
 def write(folder: Path, described: Mapping[str, Any], network: nn.Module) -> None:
-    """The weights, then the manifest with their hash: killed in between, a folder is refused and never misread."""
+    """The weights under a name that is not in use, then the manifest, which names them: until it is there the folder
+    holds the model of before. The weights of before go last."""
+    files.drop_left(folder, "weights")
     content = save({name: _separate(value) for name, value in network.state_dict().items()})
-    files.write_bytes(folder / WEIGHTS, content)
-    sealed = {"format": FORMAT, **described, "weights_sha256": hashlib.sha256(content).hexdigest()}
-    files.write_json(folder / MANIFEST, sealed)
+    hash = hashlib.sha256(content).hexdigest()
+    name = WEIGHTS if not (folder / WEIGHTS).exists() else f"weights-{hash[:16]}.safetensors"
+    if (folder / WEIGHTS).is_file() and files.sha256(folder / WEIGHTS) == hash:
+        name = WEIGHTS
+    else:
+        files.write_bytes(folder / name, content)
+    files.write_json(folder / MANIFEST, {"format": FORMAT, **described, "weights": name, "weights_sha256": hash})
+    for other in folder.glob("weights*.safetensors"):
+        if WEIGHTS_NAME.fullmatch(other.name) and other.name != name:
+            files.remove(other, quietly=True)
 
 
 @dataclass(frozen=True)
@@ -69,7 +85,8 @@ class Manifest:
         """Settings of the network: plain values, and none of those that a file has no say in."""
         settings = self.entry("settings", dict)
         for name, value in settings.items():
-            if name in RESERVED or not (value is None or isinstance(value, (bool, int, float, str))):
+            small = not isinstance(value, int) or abs(value) <= LARGEST_SETTING
+            if name in RESERVED or not (value is None or isinstance(value, (bool, int, float, str))) or not small:
                 raise ValueError(f"{self.path}: a network cannot have the setting {name!r} = {_shortly(value)}")
         return settings
 
@@ -93,22 +110,37 @@ class Manifest:
         height, width = size
         return Preprocessing((height, width), fit, _three(mean), _three(std))
 
+    def provenance(self) -> dict[str, Any]:
+        """Where the model comes from."""
+        told = self.entry("provenance", dict)
+        for name, value in told.items():
+            if value is not None and not isinstance(value, PAST.get(name, object)):
+                raise ValueError(f"{self.path}: the provenance's {name!r} is {_shortly(value)}")
+        split = told.get("split") or {}
+        if not set(split) <= {"how", "by", "seed"} or not all(
+            isinstance(one, (str, int, type(None))) for one in split.values()
+        ):
+            raise ValueError(f"{self.path}: the provenance's 'split' is {_shortly(split)}")
+        if not all(isinstance(one, str) for one in told.get("assumed") or ()):
+            raise ValueError(f"{self.path}: the provenance's 'assumed' is {_shortly(told['assumed'])}")
+        return told
+
     def weights(self) -> dict[str, Tensor]:
         """The tensors beside the manifest, whose bytes must be those it was written with."""
-        path = self.path.with_name(WEIGHTS)
+        name = self.content.get("weights", WEIGHTS)
+        if not isinstance(name, str) or not WEIGHTS_NAME.fullmatch(name):
+            raise ValueError(f"{self.path}: 'weights' is {_shortly(name)}, which should be {WEIGHTS} beside it")
+        path = self.path.with_name(name)
         if not path.is_file():
-            raise FileNotFoundError(f"The model in {path.parent} has no {WEIGHTS}")
+            raise FileNotFoundError(f"The model in {path.parent} has no {name}")
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.entry("weights_sha256", str):
             raise ValueError(f"{path} is damaged or of another model: it is not what {MANIFEST} was written with")
-        try:
-            return load(content)
-        except SafetensorError as error:
-            raise ValueError(f"{path} is no safetensors file: {error}") from error
+        return from_safetensors(content, path)
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """The tensors into the network. Raises ValueError, showing both, unless every name and shape agrees."""
+def check_fit(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Raises ValueError, showing both, unless every name and shape agrees."""
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     there = {name: tuple(value.shape) for name, value in state.items()}
     differ = [name for name in {**wanted, **there} if wanted.get(name) != there.get(name)]
@@ -119,7 +151,6 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
         )
         more = f"; and {len(differ) - 5} more" if len(differ) > 5 else ""
         raise ValueError(f"{path}: the weights do not fit the network. {shown}{more}")
-    network.load_state_dict(dict(state))
 
 
 def _separate(value: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """A network with all it takes to use it: task, classes, preprocessing, where it comes from; on disk and back.
 
-    model = Model.resolve("runs/photos")            # or a saved folder, lite0, timm:resnet18, package.module:factory
+    model = Model.resolve("runs/photos")            # or weights.pt, lite0, timm:resnet18, package.module:factory
     model("cat.jpg").value                          # 'cat'
     model.subset({"cat": ["tabby", "tiger cat"], "dog": "beagle"})
     model.save("mine")                              # weights.safetensors + model.json
@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seewhy import hooks, manifest, networks, reading, shelf
+from seewhy.files import sha256
 from seewhy.types import Answer, Example, Preprocessing, Task
 
 #: Where a run keeps its model.
@@ -121,31 +122,65 @@ class Model:
 
     @classmethod
     def resolve(
-        cls, reference: str | Path, *, classes: Sequence[str] | None = None, device: str | torch.device = "cpu"
+        cls,
+        reference: str | Path,
+        *,
+        classes: Sequence[str] | None = None,
+        network: str | None = None,
+        mapping: Mapping[str, str | Sequence[str]] | None = None,
+        device: str | torch.device = "cpu",
     ) -> Model:
-        """The model that a person names: a saved folder, a run's folder, a network of the shelf that has weights
-        (`lite0`), `timm:NAME`, `torchvision:NAME` (whose weights may be fetched), or `package.module:factory`.
+        """The model that a person names: a saved folder, a run's folder, a file of bare weights (`.pt`, safetensors),
+        a network of the shelf that has weights (`lite0`), `timm:NAME`, `torchvision:NAME` (whose weights may be
+        fetched), or `package.module:factory`.
 
-        `classes` names the outputs of a network that does not tell them itself. Raises KeyError for a name that does
-        not exist, ValueError for a folder without a model and for a network without weights or names.
+        `classes` names the outputs of a network that does not tell them itself, `network` the one that bare weights
+        belong to, or the user's own that a saved model was made with. With `mapping` it answers in other classes, as
+        `subset` has it. Raises KeyError for a name that does not exist, ValueError for a folder without a model, for
+        weights that fit no network, and for a network without weights or names.
         """
-        folder = Path(reference)
-        for place in (folder, folder / IN_RUN):
-            if (place / manifest.MANIFEST).is_file():
-                model = cls.load(place, device=device)
+        model = cls._resolve(Path(reference), str(reference), classes, network)
+        model = model if mapping is None else model.subset(mapping)
+        model.network.eval().to(_device(device))
+        return model
+
+    @classmethod
+    def _resolve(cls, place: Path, reference: str, classes: Sequence[str] | None, network: str | None) -> Model:
+        for folder in (place, place / IN_RUN):
+            if (folder / manifest.MANIFEST).is_file():
+                model = cls.load(folder, network=network)
                 if classes is not None and tuple(classes) != model.classes:
-                    raise ValueError(_both(f"The model in {place} has other classes", model.classes, classes))
+                    raise ValueError(_both(f"The model in {folder} has other classes", model.classes, classes))
                 return model
-        if folder.exists():
+        if place.is_dir():
             raise ValueError(
-                f"{folder} holds no model: a saved model has a {manifest.MANIFEST}, a run has one in {IN_RUN}/"
+                f"{place} holds no model: a saved model has a {manifest.MANIFEST}, a run has one in {IN_RUN}/"
             )
-        built = _with_weights(str(reference), classes)
+        if place.is_file():
+            return cls._of_weights(place, classes, network)
+        if network is not None:
+            raise ValueError(f"{reference} is itself a network, so that {network!r} is one too many")
+        built = _with_weights(reference, classes)
         names = built.class_names if classes is None else tuple(classes)
         if names is None:
             raise ValueError(f"{reference} does not tell the names of its classes; give them with `classes`")
-        model = cls.assemble(built, _task("classify", names, built.preprocessing or UNTOLD))
-        model.network.eval().to(_device(device))
+        return cls.assemble(built, _task("classify", names, built.preprocessing or UNTOLD))
+
+    @classmethod
+    def _of_weights(cls, path: Path, classes: Sequence[str] | None, network: str | None) -> Model:
+        """Bare weights, with what had to be assumed in the provenance."""
+        built, assumed = networks.from_weights(path, name=network, classes=None if classes is None else len(classes))
+        if classes is None and built.class_names is None:
+            raise ValueError(
+                f"{path} does not tell the names of its classes, and no order of them is guessed; give them in the "
+                "order of its outputs with `classes`"
+            )
+        task = _task("classify", tuple(classes or built.class_names or ()), built.preprocessing or UNTOLD)
+        if classes is not None:
+            built, assumed = replace(built, class_names=None), tuple(one for one in assumed if "ImageNet's" not in one)
+        told = {"weights": path.name, "weights_sha256": sha256(path), "assumed": list(assumed)}
+        model = cls.assemble(built, task, told)
+        _check_outputs(model.network, task, f"The network in {path}")
         return model
 
     def subset(self, mapping: Mapping[str, str | Sequence[str]]) -> Model:
@@ -235,18 +270,23 @@ class Model:
         """
         told = manifest.Manifest.read(Path(folder))
         outputs, settings, name = told.names("outputs"), told.settings(), told.entry("network", str)
+        if network is not None and network != name and not (_is_factory(name) and _is_factory(network)):
+            raise ValueError(f"The model in {folder} is a {name}, not a {network}")
         if network is None and _is_factory(name):
             raise ValueError(
                 f"The model in {folder} was made by {name!r}. No file decides what is imported: if you trust that "
-                f"code, name it yourself, Model.load(..., network={name!r})."
+                f"code, name it yourself: --network {name}, or network={name!r}."
             )
         name = network or name
         state = told.weights()
+        if not _is_factory(name):
+            _check_built(name, len(outputs), settings, state, told.path)
         built = networks.find(name, classes=len(outputs), pretrained=None if _is_factory(name) else False, **settings)
-        manifest.fill(built.module, state, told.path)
+        manifest.check_fit(built.module, state, told.path)
+        built.module.load_state_dict(state)
         task = _task(told.entry("task", str), outputs, told.preprocessing())
         body = Normalised(built.module, task.preprocessing.mean, task.preprocessing.std)
-        model = cls(body, task, name, settings, outputs, provenance=told.entry("provenance", dict))
+        model = cls(body, task, name, settings, outputs, provenance=told.provenance())
         model.network.eval().to(_device(device))
         mapping = told.mapping()
         return model if mapping is None else model.subset(mapping)
@@ -267,6 +307,21 @@ class Model:
                 "std": list(fitted.std),
             },
         }
+
+
+def _check_built(name: str, classes: int, settings: Mapping[str, Any], state: Mapping[str, Tensor], path: Path) -> None:
+    """Raises ValueError unless these settings make a network for these weights; found out without memory, since a few
+    digits in a file could ask for any amount of it."""
+    try:
+        with torch.device("meta"):
+            planned = networks.find(name, classes=classes, pretrained=False, **settings).module
+    except NotImplementedError:  # a few of torchvision cannot be planned so; their settings change no size
+        return
+    except (TypeError, ArithmeticError, LookupError, AttributeError, AssertionError, RuntimeError) as error:
+        if isinstance(error, KeyError):  # a name that does not exist, told with the nearest
+            raise
+        raise ValueError(f"{path}: {name} cannot be built with {dict(settings)}: {error}") from error
+    manifest.check_fit(planned, state, path)
 
 
 def _with_weights(reference: str, classes: Sequence[str] | None) -> networks.Built:

@@ -83,17 +83,22 @@ def predict(
 
 def save(predictions: Predictions, folder: str | Path) -> None:
     """Write a table and what stands beside it into a folder, each file old-or-new, the table itself last."""
-    folder = Path(folder)
+    for name, content in as_files(predictions):
+        files.write_bytes(Path(folder) / name, content)
+
+
+def as_files(predictions: Predictions) -> Iterator[tuple[str, bytes]]:
+    """The files of a table, each with its name: what stands beside it, then the table itself."""
     for name in ("log_probabilities", "embeddings"):
         array = getattr(predictions, name)
         if array is not None:
             buffer = io.BytesIO()
             np.save(buffer, array, allow_pickle=False)
-            files.write_bytes(folder / f"{name}.npy", buffer.getvalue())
+            yield f"{name}.npy", buffer.getvalue()
     if predictions.parts is not None:
-        files.write_bytes(folder / "parts.parquet", as_parquet(predictions.parts))
+        yield "parts.parquet", as_parquet(predictions.parts)
     named = predictions.table.replace_schema_metadata({"classes": json.dumps(predictions.classes)})
-    files.write_bytes(folder / "predictions.parquet", as_parquet(named))
+    yield "predictions.parquet", as_parquet(named)
 
 
 def load(folder: str | Path) -> Predictions:

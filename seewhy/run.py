@@ -6,16 +6,18 @@ quarantine.csv          the files that were left out, and why
 progress.jsonl          what happened, line by line
 checkpoint.safetensors  the last state of an unfinished training
 model/                  the trained model
-findings.json, report.html, pictures.npz
+findings.json, report.html
+shown/                  what a report draws: the findings name the folder in it that is theirs
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +123,6 @@ class Run:
             raise ValueError(
                 f"{self.folder} holds a run with other settings ({', '.join(differ)}); name another folder with --out"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
         files.write_json(self.folder / "settings.json", settings.as_dict())
 
     @property
@@ -153,11 +154,11 @@ class Run:
             who = holder.read_text(encoding="utf-8") if holder.exists() else "unknown"
             raise RuntimeError(f"{self.folder} is in use by process {who}") from None
         try:
-            holder.write_text(str(os.getpid()), encoding="utf-8")
             files.sweep(self.folder)
+            files.write_text(holder, str(os.getpid()))
             yield
         finally:
-            holder.unlink(missing_ok=True)
+            files.remove(holder, quietly=True)
             lock.release()
 
     def log(self, row: Mapping[str, Any]) -> None:
@@ -187,7 +188,7 @@ class Run:
 
     def drop_checkpoint(self) -> None:
         """A finished training needs no state."""
-        (self.folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        files.remove(self.folder / "checkpoint.safetensors")
 
     def save_data(self, dataset: Dataset, scan: Scan) -> None:
         """Remember which rows were in which split, by content."""
@@ -250,18 +251,31 @@ class Run:
                 "or name another folder with --out to train on them as they are now."
             )
 
-    def save_pictures(self, images: Mapping[str, np.ndarray]) -> None:
-        """Keep the thumbnails that the report shows, so that it can be written again without the data."""
+    def save_shown(self, images: Mapping[str, np.ndarray], beside: Iterable[tuple[str, bytes]]) -> str:
+        """Keep what the report draws, thumbnails and the files `beside` them, so that it can be written again without
+        the data. Returns the name under which the findings are to remember it; what earlier ones name stays."""
         buffer = io.BytesIO()
         arrays: dict[str, Any] = {f"image{place}": image for place, image in enumerate(images.values())}
         np.savez_compressed(buffer, names=np.array(json.dumps(list(images))), **arrays)
-        files.write_bytes(self.folder / "pictures.npz", buffer.getvalue())
+        contents = [("pictures.npz", buffer.getvalue()), *beside]
+        name = files.fingerprint([hashlib.sha256(content).hexdigest() for _, content in contents])
+        files.write_folder(self.folder / "shown" / name, contents)
+        return name
 
-    def pictures(self) -> dict[str, np.ndarray]:
-        """The thumbnails by id; empty if there are none."""
-        path = self.folder / "pictures.npz"
-        if not path.is_file():
-            return {}
-        with np.load(path, allow_pickle=False) as kept:
-            names = json.loads(str(kept["names"]))
-            return {name: kept[f"image{place}"] for place, name in enumerate(names)}
+    def shown(self, name: object) -> Path | None:
+        """The folder of what the findings with that name draw; None if there is none."""
+        folder = self.folder / "shown" / str(name)
+        return folder if re.fullmatch(r"[0-9a-f]{16}", str(name)) and folder.is_dir() else None
+
+    def drop_shown(self, *, but: str) -> None:
+        """Forget what only earlier findings draw."""
+        for folder in (self.folder / "shown").iterdir():
+            if folder.name != but:
+                files.remove(folder, quietly=True)
+
+
+def pictures(shown: Path) -> dict[str, np.ndarray]:
+    """The thumbnails by id."""
+    with np.load(shown / "pictures.npz", allow_pickle=False) as kept:
+        names = json.loads(str(kept["names"]))
+        return {name: kept[f"image{place}"] for place, name in enumerate(names)}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args, get_type_hints
 
 from seewhy.shelf import nearest
@@ -35,7 +36,17 @@ class Settings:
     groups: tuple[str, ...] | None = _asked("Tags to compare groups by, with commas: sex,scanner. [all tags]")
     audits: tuple[str, ...] | None = _asked("Only these audits, with commas. [all]")
     images: bool = _asked("Whether the report may hold pictures.", True)
-    network: str | None = _asked("What to train; see `seewhy networks`. [by the images' size and number]")
+    network: str | None = _asked(
+        "What to train; see `seewhy networks`. With --model: what bare weights belong to, or your own factory again. "
+        "[by the images' size and number]"
+    )
+    classes: tuple[str, ...] | None = _asked(
+        "With --model: what its outputs are called, in their order, with commas, or a file with a name a line. "
+        "[as the model tells]"
+    )
+    mapping: tuple[str, ...] | None = _asked(
+        "With --model: answer in other classes: cat=tabby,tiger cat,dog=beagle. [its own]"
+    )
     pretrained: bool | None = _asked(
         "Start from published weights or from nothing. [from weights where they come along]"
     )
@@ -100,6 +111,33 @@ class Settings:
             for name, value in values.items()
             if value != defaults[name]
         }
+
+
+def class_names(given: Sequence[str]) -> tuple[str, ...]:
+    """The names themselves, or those in the one file that is named. Raises ValueError for fewer than two."""
+    names = tuple(given)
+    if len(names) == 1 and Path(names[0]).is_file():
+        lines = Path(names[0]).read_text(encoding="utf-8").splitlines()
+        names = tuple(line.strip() for line in lines if line.strip())
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ValueError(
+            f"Setting classes is {', '.join(given)!r}; it must be two different names or more, or their file"
+        )
+    return names
+
+
+def class_mapping(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """("cat=tabby", "tiger cat", "dog=beagle") as what each new class stands for; one without = belongs to the one
+    before. Raises ValueError where the first has none."""
+    groups: dict[str, tuple[str, ...]] = {}
+    new = ""
+    for entry in given:
+        before, found, old = entry.partition("=")
+        if not found and not new:
+            raise ValueError(f"Setting mapping begins with {entry!r}; it must be like cat=tabby,tiger cat,dog=beagle")
+        new, old = (before.strip(), old.strip()) if found else (new, entry)
+        groups[new] = (*groups.get(new, ()), old)
+    return groups
 
 
 def kinds() -> dict[str, tuple[type, tuple[str, ...]]]:

@@ -67,6 +67,27 @@ def test_the_least_recently_used_goes_when_the_limit_is_reached(tmp_path):
     assert cache.entries() == []
 
 
+def test_a_remembered_table_that_was_poisoned_runs_nothing(tmp_path):
+    mark = tmp_path / "mark"
+
+    class Runs:
+        def __reduce__(self):
+            return (open, (str(mark), "w"))
+
+    evil = np.array([Runs()], dtype=object)
+    cache = Cache(tmp_path / "cache")
+    cache.put("predictions", make_predictions())
+    cache.put(
+        "explanations", (Explanation("a", "cat", "gradient", {"image": np.zeros((2, 2), np.float32)}, {}, 1.0, {}),)
+    )
+    np.save(cache.folder / "predictions" / "embeddings.npy", evil, allow_pickle=True)
+    np.savez(cache.folder / "explanations" / "heat.npz", **{"0 image": evil})
+    for key in ("predictions", "explanations"):
+        assert cache.get(key) is None
+        assert not (cache.folder / key).exists()
+    assert not mark.exists()
+
+
 def test_an_unknown_kind_of_table_is_refused(tmp_path):
     with pytest.raises(TypeError, match="The cache cannot keep a float"):
         Cache(tmp_path).put("x", 1.0)

@@ -8,10 +8,12 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
+import seewhy
 from seewhy import cli, console
 
 QUICK = ("--network", "resnet_tiny", "--steps", "4", "--threads", "1")
@@ -37,6 +39,11 @@ WRONG = [
     (("audit", "photos", "--network", "timm:resnet1888"), "resnet1888"),
     (("audit", "photos", "--audits", "acuracy"), "No audit 'acuracy'. Did you mean 'accuracy'?"),
     (("audit", "photos", "--model", "lite1"), "No model 'lite1'"),
+    (("audit", "photos", "--classes", "a,b"), "Setting classes speaks of a given model, and none is"),
+    (
+        ("predict", "empty.pt", "photos"),
+        "empty.pt holds no weights: it is neither safetensors nor what torch.save writes",
+    ),
     (("audit", "photos", "--device", "tpu9"), "The device 'tpu9' cannot be used here"),
     (("audit", "photos", "--groups", "sex"), "photos has no tag 'sex'. There are none."),
     (("audit", "photos", "--fail-on", "seriuos"), "--fail-on is 'seriuos'. Did you mean 'serious'?"),
@@ -58,6 +65,7 @@ WRONG = [
     ("words", "says"), WRONG, ids=lambda value: None if isinstance(value, str) else " ".join(map(str, value))
 )
 def test_wrong_use_ends_in_one_sentence_and_leaves_nothing_behind(here, command, photos, content, words, says):
+    (here / "empty.pt").touch()
     before = content(here)
     ended = command(*words)
     assert ended.code == 2
@@ -213,6 +221,96 @@ def test_the_cache_is_shown_and_cleared(here, command, photos):
     assert command("cache").out.startswith("1 tables, ")
     cleared = json.loads(command("cache", "--clear", "--json").out)
     assert cleared == {**shown, "tables": 0, "bytes": 0, "freed": shown["bytes"]}
+
+
+def test_a_cache_that_cannot_be_written_ends_nothing_and_is_told_once(here, command, photos, monkeypatch):
+    (here / "file").write_text("no folder")
+    monkeypatch.setenv("SEEWHY_CACHE", str(here / "file" / "tables"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        ended = command("audit", photos, *QUICK, "--audits", "accuracy,worth_it,where_it_looks")
+    assert ended.code == 0
+    assert ended.err.count("What is computed now cannot be remembered: ") == ended.err.count("\n") == 1
+    assert str(here / "file") in ended.err
+
+
+def test_bare_weights_are_audited_and_what_was_assumed_is_a_doubt(here, command, photos):
+    import torch
+
+    command("train", photos, *QUICK, "--out", "x")
+    torch.save({"model": seewhy.load("x").network.body.state_dict()}, "resnet_tiny.pt")
+    words = ("audit", photos, "--model", "resnet_tiny.pt", "--audits", "accuracy", "--threads", 1)
+    unnamed = command(*words)
+    assert unnamed.code == 2
+    assert "does not tell the names of its classes, and no order of them is guessed" in unnamed.err
+    ended = command(*words, "--classes", "cat,dog", "--json")
+    assert ended.code == 0, ended.err
+    found = next(each for each in json.loads(ended.out)["findings"] if each["id"] == "accuracy:test")
+    assert (
+        "The weights in resnet_tiny.pt are taken for those of resnet_tiny, which has the same tensors."
+        in found["doubts"]
+    )
+    assert any("taken to be usual for resnet_tiny: 8 x 8 pixels" in doubt for doubt in found["doubts"])
+    said = command("predict", "resnet_tiny.pt", photos / "cat" / "1.png", "--classes", "cat,dog")
+    assert "taken to be usual" in said.err
+    (here / "more").mkdir()
+    (photos / "cat").rename(here / "more" / "pet")
+    mapped = command(
+        "audit", "more", "--model", "x", "--mapping", "pet=cat,other=dog", "--audits", "accuracy", "--json"
+    )
+    assert mapped.code == 0, mapped.err
+    document = json.loads(mapped.out)
+    assert document["findings"][0]["n"] == document["run"]["counts"]["test"] > 0
+    assert document["run"]["classes"] == ["pet"]
+
+
+def test_a_run_of_a_users_own_network_is_audited_where_its_name_is_typed_again(here, command, photos, monkeypatch):
+    (here / "my_own.py").write_text(OWN)
+    monkeypatch.delitem(sys.modules, "my_own", raising=False)
+    words = ("--steps", "4", "--threads", "1")
+    assert command("train", photos, "--network", "my_own:small", *words, "--out", "x").code == 0
+    refused = command("audit", photos, "--model", "x")
+    assert refused.code == 2
+    assert "was made by 'my_own:small'. No file decides what is imported" in refused.err
+    assert "--network my_own:small" in refused.err
+    ended = command("audit", photos, "--model", "x", "--network", "my_own:small", "--audits", "accuracy")
+    assert ended.code == 0, ended.err
+    assert command("predict", "x", photos / "cat" / "1.png", "--network", "my_own:small").code == 0
+    monkeypatch.delitem(sys.modules, "my_own", raising=False)
+
+
+@pytest.mark.parametrize("stage", ["scan", "train", "tables", "report"])
+def test_an_interrupt_at_any_stage_keeps_what_was_done_and_the_same_command_goes_on(
+    here, command, photos, monkeypatch, stage
+):
+    from seewhy import auditing
+
+    audit, struck = auditing.audit, []
+
+    def interrupted(*given, **named):
+        work = audit(*given, **named)
+        try:
+            while True:
+                progress = next(work)
+                if progress.stage == stage and not struck:
+                    struck.append(stage)
+                    signal.raise_signal(signal.SIGINT)
+                yield progress
+        except StopIteration as end:
+            return end.value
+        finally:
+            work.close()
+
+    monkeypatch.setattr(auditing, "audit", interrupted)
+    words = ("audit", photos, *QUICK, "--audits", "accuracy,duplicates", "--out", "x")
+    ended = command(*words)
+    assert struck
+    assert ended.code == 130
+    assert ended.err.splitlines()[-1] == "Interrupted. What was done is kept; the same command goes on from there."
+    assert not (here / "x" / "holder").exists()
+    assert not list(here.parent.rglob("*.unfinished"))
+    assert command(*words).code == 0
+    assert (here / "x" / "findings.json").is_file()
 
 
 @pytest.mark.slow

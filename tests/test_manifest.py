@@ -4,11 +4,16 @@ import json
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import nn
 
-from seewhy import manifest
+from seewhy import manifest, networks
 from seewhy.manifest import Manifest
+from seewhy.model import Model
+from seewhy.tasks.classify import Classify
+from seewhy.types import Preprocessing
 
 DESCRIBED = {
     "seewhy": "0",
@@ -81,6 +86,85 @@ def test_a_newer_file_says_so(tmp_path):
         Manifest.read(tmp_path)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.text(max_size=8), inside, max_size=3),
+    max_leaves=6,
+)
+ENTRIES = [
+    "format",
+    "seewhy",
+    "network",
+    "settings",
+    "task",
+    "outputs",
+    "mapping",
+    "preprocessing",
+    "provenance",
+    "weights",
+]
+NETWORK_SETTINGS = st.dictionaries(
+    st.sampled_from(["width", "norm", "depth", "bottleneck", "checkpoint_path"]),
+    st.integers(-2, 10**12) | st.text(max_size=4),
+)
+
+
+def fuzzed(folder, examples):
+    """A saved model whose manifest is changed in every entry, and its provenance and settings within."""
+    built = networks.find("resnet_tiny", classes=2, width=4)
+    Model.assemble(built, Classify(("a", "b"), Preprocessing((8, 8))), {"split": {"how": "grouped"}}).save(folder)
+    path = folder / "model.json"
+    true = json.loads(path.read_text())
+    past = st.dictionaries(st.sampled_from(list(manifest.PAST)), JSON, max_size=3)
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(
+        st.dictionaries(st.sampled_from(ENTRIES), JSON, min_size=1, max_size=2)
+        | st.fixed_dictionaries({"settings": NETWORK_SETTINGS})
+        | st.fixed_dictionaries({"provenance": past})
+    )
+    def changed(changes):
+        path.write_text(json.dumps(true | changes))
+        said = None
+        try:
+            Model.load(folder)
+        except (ValueError, KeyError, FileNotFoundError) as error:
+            said = str(error)
+        assert said is None or len(said) > 20
+
+    changed()
+
+
+def test_any_manifest_ends_in_a_sentence(tmp_path):
+    fuzzed(tmp_path, 12)
+
+
+@pytest.mark.slow
+def test_very_many_manifests_end_in_a_sentence(tmp_path):
+    fuzzed(tmp_path, 400)
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "1" * 10_000, "\ud800", "NaN", ""])
+def test_json_that_is_none_or_without_end_is_refused(tmp_path, text):
+    (tmp_path / "model.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(ValueError, match=r"model\.json(:| is not readable as JSON)"):
+        Manifest.read(tmp_path)
+
+
+def test_a_network_that_would_take_all_memory_is_refused_before_it_is_built(tmp_path):
+    built = networks.find("resnet_tiny", classes=2, width=4)
+    Model.assemble(built, Classify(("a", "b"), Preprocessing((8, 8)))).save(tmp_path)
+    path = tmp_path / "model.json"
+    true = json.loads(path.read_text())
+    for width, words in (
+        (65_536, r"the weights do not fit the network\. conv1\.weight"),
+        (10**9, "cannot have the setting 'width'"),
+    ):
+        path.write_text(json.dumps(true | {"settings": {"width": width}}))
+        with pytest.raises(ValueError, match=words):
+            Model.load(tmp_path)
+
+
 def test_weights_of_another_time_are_refused(tmp_path):
     told = Manifest.read(written(tmp_path))
     (tmp_path / "weights.safetensors").write_bytes(save({"weight": torch.ones(2)}))
@@ -106,6 +190,6 @@ def test_weights_that_do_not_fit_show_both(tmp_path):
     with pytest.raises(
         ValueError, match=r"weight: \(3, 2\) in the file, \(2, 2\) in the network; bias: nothing in the file"
     ):
-        manifest.fill(nn.Linear(2, 2), state, tmp_path / "model.json")
+        manifest.check_fit(nn.Linear(2, 2), state, tmp_path / "model.json")
     with pytest.raises(ValueError, match=r"other: \(1,\) in the file, nothing in the network"):
-        manifest.fill(nn.Linear(2, 2), state, tmp_path / "model.json")
+        manifest.check_fit(nn.Linear(2, 2), state, tmp_path / "model.json")

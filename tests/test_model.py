@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seewhy import imaging, networks
+from seewhy import imaging, manifest, networks
 from seewhy.model import Merge, Model, Normalised
 from seewhy.tasks.classify import Classify
 from seewhy.types import Answer, Preprocessing
@@ -161,13 +161,22 @@ def test_the_digest_changes_with_weights_classes_preprocessing_and_settings():
     assert small_model().digest == small_model().digest
 
 
-def test_killed_between_its_two_files_a_folder_is_refused(tmp_path):
-    small_model().save(tmp_path)
-    before = (tmp_path / "model.json").read_bytes()
-    small_model(seed=1).save(tmp_path)
-    (tmp_path / "model.json").write_bytes(before)
-    with pytest.raises(ValueError, match="damaged or of another model"):
-        Model.load(tmp_path)
+def test_a_model_that_cannot_be_saved_over_another_leaves_the_other_whole(tmp_path, monkeypatch):
+    first, second = small_model(), small_model(seed=1)
+    first.save(tmp_path)
+
+    def fails(path, value):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(manifest.files, "write_json", fails)
+        with pytest.raises(OSError, match="No space left"):
+            second.save(tmp_path)
+    assert Model.load(tmp_path).digest == first.digest
+    for model in (second, first, first):
+        model.save(tmp_path)
+        assert Model.load(tmp_path).digest == model.digest
+        assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_weights_of_another_width_are_refused_and_both_are_shown(tmp_path):
@@ -313,3 +322,56 @@ def test_a_subset_is_saved_with_its_mapping(tmp_path):
 def test_a_mapping_that_makes_no_sense_is_refused(mapping, words):
     with pytest.raises((KeyError, ValueError), match=words):
         brightest().subset(mapping)
+
+
+# ------------------------------------------------------------------------------------------------- bare weights
+
+
+def bare(path, model):
+    torch.save({"state_dict": model.network.body.state_dict()}, path)
+    return path
+
+
+def test_bare_weights_are_a_model_once_their_classes_are_named(tmp_path):
+    kept = Model.assemble(networks.find("resnet_tiny", classes=3), Classify(CLASSES, PREPROCESSING))
+    path = bare(tmp_path / "resnet_tiny.pt", kept)
+    with pytest.raises(ValueError, match=r"does not tell the names of its classes, and no order of them is guessed"):
+        Model.resolve(path)
+    model = Model.resolve(path, classes=CLASSES)
+    assert model.name == "resnet_tiny"
+    assert model.provenance["weights"] == "resnet_tiny.pt"
+    assert any("taken to be usual for resnet_tiny: 8 x 8 pixels" in one for one in model.provenance["assumed"])
+    image = torch.rand(2, 3, 8, 8)
+    assert torch.equal(model.network.body(image), kept.network.eval().body(image))
+    model.save(tmp_path / "kept")
+    assert Model.load(tmp_path / "kept").provenance == model.provenance
+    with pytest.raises(ValueError, match=r"puts out \(3,\) an image for the 2 classes 'red', 'blue'"):
+        Model.resolve(path, classes=("red", "blue"))
+    with pytest.raises(ValueError, match=r"resnet_tiny\.pt: it does not fit resnet20: "):
+        Model.resolve(path, network="resnet20", classes=CLASSES)
+
+
+def test_bare_weights_of_a_users_own_network_need_its_name(tmp_path, mine):
+    path = bare(tmp_path / "x.pt", brightest())
+    model = Model.resolve(path, network="mine:brightest", classes=CLASSES)
+    assert model(picture(2)).value == "blue"
+    assert model.subset({"warm": "red", "cold": ["green", "blue"]})(picture(2)).value == "cold"
+    mine.other = lambda classes: nn.Sequential(nn.Flatten(), nn.Linear(3, classes))
+    with pytest.raises(ValueError, match=r"x\.pt: 2 missing in the file \(1\.weight, 1\.bias\)"):
+        Model.resolve(path, network="mine:other", classes=CLASSES)
+
+
+def test_a_models_network_may_be_named_again_but_not_as_another(tmp_path, mine):
+    small_model().save(tmp_path / "a")
+    assert Model.resolve(tmp_path / "a", network="resnet_tiny").name == "resnet_tiny"
+    with pytest.raises(ValueError, match=r"is a resnet_tiny, not a resnet20"):
+        Model.resolve(tmp_path / "a", network="resnet20")
+    with pytest.raises(ValueError, match=r"is a resnet_tiny, not a mine:brightest"):
+        Model.resolve(tmp_path / "a", network="mine:brightest")
+    brightest().save(tmp_path / "run" / "model")
+    assert Model.resolve(tmp_path / "run", network="mine:brightest", mapping={"a": "red", "b": "blue"}).classes == (
+        "a",
+        "b",
+    )
+    with pytest.raises(ValueError, match=r"lite0 is itself a network, so that 'resnet20' is one too many"):
+        Model.resolve("lite0", network="resnet20")

@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from seewhy.run import Run
+from seewhy.run import Run, pictures
 from seewhy.settings import Settings
 from seewhy.types import Problem, Scan
 
@@ -45,7 +45,7 @@ def test_a_run_of_other_settings_is_refused_naming_what_differs(tmp_path):
         Run.start(Settings(data="x", seed=2, minutes=3), out=tmp_path / "a")
 
 
-HOLD = "import sys, time; from seewhy.run import Run\nwith Run(sys.argv[1]).locked(): print('held', flush=True); time.sleep(60)"
+HOLD = "import sys, time; from seewhy.run import Run, pictures\nwith Run(sys.argv[1]).locked(): print('held', flush=True); time.sleep(60)"
 
 
 def test_a_second_process_is_told_who_holds_the_folder(tmp_path):
@@ -78,8 +78,10 @@ def test_a_checkpoint_comes_back_and_a_damaged_one_is_named(tmp_path):
 def test_pictures_come_back_under_any_name(tmp_path):
     run = Run.start(Settings(data="x"), out=tmp_path / "a")
     images = {"../=1+1/<script>.png": np.full((4, 5, 3), 7, np.uint8), "é": np.zeros((2, 2, 3), np.uint8)}
-    run.save_pictures(images)
-    back = run.pictures()
+    name = run.save_shown(images, [("beside.txt", b"text")])
+    back = pictures(run.shown(name))
+    assert (run.shown(name) / "beside.txt").read_bytes() == b"text"
+    assert run.shown("../../etc") is None
     assert list(back) == list(images)
     assert all((back[name] == images[name]).all() for name in images)
 

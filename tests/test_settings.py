@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from seewhy.settings import Settings, help_of, kinds
+from seewhy.settings import Settings, class_mapping, class_names, help_of, kinds
 
 
 def test_settings_survive_their_plain_form():
@@ -32,3 +32,22 @@ def test_a_wrong_setting_is_named_with_what_was_expected(values, words):
 def test_every_setting_says_what_it_is_for():
     for name in kinds():
         assert help_of(name).endswith((".", "]")), name
+
+
+def test_classes_are_named_or_their_file_is(tmp_path):
+    (tmp_path / "names.txt").write_text("tabby, tiger\nbeagle\n\n", encoding="utf-8")
+    assert class_names(["a", "b"]) == ("a", "b")
+    assert class_names([str(tmp_path / "names.txt")]) == ("tabby, tiger", "beagle")
+    for wrong in (["a"], ["a", "a"], []):
+        with pytest.raises(ValueError, match="it must be two different names or more, or their file"):
+            class_names(wrong)
+
+
+def test_a_mapping_is_read_as_it_is_typed():
+    assert class_mapping(["cat=tabby", "tiger cat", "dog=beagle"]) == {
+        "cat": ("tabby", "tiger cat"),
+        "dog": ("beagle",),
+    }
+    assert class_mapping(["a=x", "b=y", "a=1=1"]) == {"a": ("x", "1=1"), "b": ("y",)}
+    with pytest.raises(ValueError, match="Setting mapping begins with 'tabby'; it must be like cat=tabby,tiger cat"):
+        class_mapping(["tabby", "cat=x"])

@@ -15,23 +15,27 @@ images as their mean and spread leave them: normalising is not theirs to do. The
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
-from seewhy import hooks, shelf
-from seewhy.networks import _foreign
+from seewhy import hooks, shelf, weights
+from seewhy.networks import _foreign, _imagenet, _matching
 from seewhy.networks._built import Built
 from seewhy.types import Preprocessing
 
-__all__ = ["Built", "choose", "find", "layers", "names", "table", "with_weights"]
+__all__ = ["Built", "choose", "find", "from_weights", "layers", "names", "table", "with_weights"]
 
 #: Images of at most so many pixels a side are small ones: a small network learns them from nothing.
 SMALL = 48
 TINY = 16
+#: A head with so many outputs is taken for ImageNet's.
+IMAGENET = 1000
 
 
 def find(
@@ -56,6 +60,46 @@ def find(
             return _foreign.from_factory(name, classes=classes, pretrained=pretrained, settings=settings)
     built.module.to(memory_format=torch.channels_last)  # on a CPU a tenth to a half quicker
     return built
+
+
+def from_weights(
+    path: str | Path, *, name: str | None = None, classes: int | None = None
+) -> tuple[Built, tuple[str, ...]]:
+    """The network that a file of bare weights belongs to, with them in it; and in sentences what had to be assumed.
+
+    `name` says which network it is; without it one is looked for by the names and shapes of the tensors. `classes` is
+    for a user's own factory; any other has as many as its head's weights. Raises FileNotFoundError, KeyError for an
+    unknown name, and ValueError where the file is no weights or would run something, or fits no network, or several
+    that answer differently.
+    """
+    path = Path(path)
+    state = weights.read(path)
+    assumed = []
+    try:
+        if name is None:
+            fit = _matching.match(state, find, names(), path.stem)
+            assumed.append(f"The weights in {path.name} are taken for those of {fit.name}, which has the same tensors.")
+        elif ":" in name and name.partition(":")[0] not in ("timm", "torchvision"):
+            built = find(name, classes=classes)
+            _matching.fill(built.module, state)
+            return replace(built, pretrained=True), tuple(_doubts(path, state))
+        else:
+            fit = _matching.compare(name, state, find)
+        built = _matching.filled(fit, state, find)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    fitted = _usual_preprocessing(built.name)
+    height, width = fitted.size
+    assumed.append(
+        f"{path.name} does not tell how its images were fitted and normalised; taken to be usual for {built.name}: "
+        f"{width} x {height} pixels, mean {_listed(fitted.mean)}, standard deviation {_listed(fitted.std)}."
+    )
+    own = _imagenet.class_names() if fit.classes == IMAGENET else None
+    if own is not None:
+        assumed.append(
+            f"The {IMAGENET:,} outputs of {path.name} are taken for ImageNet's classes in their usual order."
+        )
+    return replace(built, preprocessing=fitted, class_names=own, pretrained=True), (*assumed, *_doubts(path, state))
 
 
 def names() -> dict[str, tuple[str, str]]:
@@ -139,6 +183,29 @@ def layers(name: str) -> list[dict[str, Any]]:
         }
         for layer in hooks.layers(network, {given: image})
     ]
+
+
+def _usual_preprocessing(name: str) -> Preprocessing:
+    """How the published weights of a network want their images; for ours the publication's size, ImageNet's mean."""
+    if ":" in name:
+        return _foreign.usual_preprocessing(name)
+    family, size = names()[name]
+    module = shelf.load("networks", family)
+    if hasattr(module, "weights"):
+        return module.weights(size)[2]
+    side = _fact(module, "input_size", size)
+    return Preprocessing((side, side), "crop", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def _doubts(path: Path, state: Mapping[str, torch.Tensor]) -> list[str]:
+    broken = weights.not_finite(state)
+    shown = ", ".join(broken[:3])
+    held = f"{len(broken)} of the {len(state)} tensors in {path.name} hold numbers that are not finite: {shown}."
+    return [held] if broken else []
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
 
 
 def _from_shelf(name: str, classes: int | None, pretrained: bool | None, settings: Mapping[str, Any]) -> Built:

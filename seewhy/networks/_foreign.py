@@ -11,6 +11,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -45,12 +46,7 @@ def from_timm(name: str, *, classes: int | None, pretrained: bool, settings: Map
     told = module.pretrained_cfg
     size = settings.get("img_size", told["input_size"][-2:])
     size = (size, size) if isinstance(size, int) else tuple(size)
-    wanted = Preprocessing(
-        size=size,
-        fit=FITS[told.get("crop_mode") or "center"],  # type: ignore[arg-type]
-        mean=tuple(told["mean"]),
-        std=tuple(told["std"]),
-    )
+    wanted = replace(_as_timm_has_it(told), size=size)
     as_told = pretrained or told.get("fixed_input_size", False)
     names = _imagenet_names(module.num_classes) if classes is None else None
     return Built(module, f"timm:{name}", dict(settings), wanted if as_told else None, names, pretrained)
@@ -75,12 +71,36 @@ def from_torchvision(name: str, *, classes: int | None, pretrained: bool, settin
         module = models.get_model(name, weights=told if pretrained else None, **chosen, **given)
     if pretrained and classes is not None:
         _exchange_head(module, classes, name)
-    rule = told.transforms()
-    size = (chosen.get("image_size", rule.crop_size[0]),) * 2
-    wanted = Preprocessing(size=size, fit="crop", mean=tuple(rule.mean), std=tuple(rule.std))
+    wanted = _as_torchvision_has_it(told)
+    wanted = replace(wanted, size=(chosen.get("image_size", wanted.size[0]),) * 2)
     names = class_names() if classes is None else None
     as_told = pretrained or hasattr(module, "image_size")
     return Built(module, f"torchvision:{name}", chosen, wanted if as_told else None, names, pretrained)
+
+
+def usual_preprocessing(name: str) -> Preprocessing:
+    """How images are fitted and normalised for the published weights of `timm:NAME` or `torchvision:NAME`."""
+    origin, _, rest = name.partition(":")
+    if origin == "timm":
+        import timm
+
+        told = timm.models.get_pretrained_cfg(rest)
+        assert told is not None  # timm has one for every network in its list
+        return _as_timm_has_it(told.to_dict())
+    from torchvision import models
+
+    return _as_torchvision_has_it(models.get_model_weights(rest).DEFAULT)
+
+
+def _as_timm_has_it(told: Mapping[str, Any]) -> Preprocessing:
+    fit: Any = FITS[told.get("crop_mode") or "center"]
+    height, width = told["input_size"][-2:]
+    return Preprocessing((height, width), fit, tuple(told["mean"]), tuple(told["std"]))
+
+
+def _as_torchvision_has_it(weights: Any) -> Preprocessing:
+    rule = weights.transforms()
+    return Preprocessing((rule.crop_size[0],) * 2, "crop", tuple(rule.mean), tuple(rule.std))
 
 
 def from_factory(name: str, *, classes: int | None, pretrained: bool | None, settings: Mapping[str, Any]) -> Built:
