@@ -78,7 +78,40 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-PAGES = {"shelves.md": shelves, "settings.md": settings, "command_line.md": command_line, "networks.md": networks}
+def data_zoo() -> str:
+    """Every oddity that the tests make, and what happens to it."""
+    sys.path.insert(0, str(DOCS.parent / "tests"))
+    import zoo
+
+    rows = [
+        f"| {number} | {_cell(quirk.name)} | {quirk.outcome} | {f'`{quirk.code}`' if quirk.code else ''} | "
+        f"{_cell(quirk.words)} |"
+        for number, quirk in zoo.QUIRKS
+    ]
+    return (
+        HEAD
+        + "# The data zoo\n\nWhat is odd in folders of images, and what happens to it. The tests make each of these\n"
+        + "(`tests/zoo.py`) and look; another test sees that no command changes a byte of the folder that\n"
+        + "holds them all.\n\n"
+        + "| outcome | means |\n| --- | --- |\n"
+        + "| left out | the file is not used, stands in the quarantine list, and is never replaced by another |\n"
+        + "| named | a problem says so; whatever can be used is used |\n"
+        + "| refused | nothing is read; the command ends with this sentence |\n"
+        + "| read | as said, without a word |\n\n"
+        + "[data.md](data.md) explains the codes, and the rule for each mode of an image.\n\n"
+        + "| | what | outcome | code | part of the sentence |\n| ---: | --- | --- | --- | --- |\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+PAGES = {
+    "shelves.md": shelves,
+    "settings.md": settings,
+    "command_line.md": command_line,
+    "networks.md": networks,
+    "data_zoo.md": data_zoo,
+}
 
 
 def main() -> int:

@@ -20,7 +20,8 @@ import pytest
 import torch
 
 from seewhy import cli, shelf
-from seewhy.imaging import decode, encode_png
+from seewhy.decoding import decode
+from seewhy.imaging import encode_png
 from seewhy.settings import kinds
 
 ROOT = Path(__file__).parent.parent
