@@ -67,6 +67,7 @@ def audit(
     _check_groups(settings, material.dataset.tags)
     run = Run.start(settings, out=out)
     with run.locked():
+        run.save_quarantine(material.scan)
         model = model or (yield from fitting.fit(material, settings, run))
         planner = Planner(settings, cache, {}, material, model, run.logged())
         report = yield from _report(planner, run, began, command)

@@ -122,7 +122,8 @@ def table_in(place: Path) -> Any:
 
 def _scan_files(scan: Scan) -> Iterator[tuple[str, bytes]]:
     yield "files.parquet", predicting.as_parquet(scan.files)
-    plain = {"problems": [asdict(problem) for problem in scan.problems], "same": scan.same, "near": scan.near}
+    problems, quarantine = ([asdict(problem) for problem in some] for some in (scan.problems, scan.quarantine))
+    plain = {"problems": problems, "same": scan.same, "near": scan.near, "quarantine": quarantine}
     yield "scan.json", files.as_json(plain)
 
 
@@ -133,6 +134,7 @@ def _read_scan(place: Path) -> Scan:
         tuple(Problem(**problem) for problem in plain["problems"]),
         tuple(map(tuple, plain["same"])),
         tuple(map(tuple, plain["near"])),
+        tuple(Problem(**problem) for problem in plain["quarantine"]),
     )
 
 

@@ -249,6 +249,30 @@ def explain(
 
 
 @app.command()
+def export(
+    model: ModelName,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write: .onnx, .pt2 or .torchscript.")],
+    format: Annotated[
+        str | None, typer.Option(help="onnx, exported-program or torchscript. [by the file's ending]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write MODEL for other programs to run, once what was written answers as the network does."""
+    import seewhy
+    from seewhy import exporting
+
+    _find_own(model)
+    exported = exporting.export(seewhy.load(model, device="cpu"), file, format=format)
+    if as_json:
+        console.print_json(exported.as_json())
+    else:
+        console.tell(
+            f"{exported.file}: {exported.format}, {exported.bytes / 1e6:.1f} MB; over batches of "
+            f"{', '.join(map(str, exported.batches))} images no logit is off by more than {exported.difference:.1g}"
+        )
+
+
+@app.command()
 def networks(
     name: Annotated[str | None, typer.Argument(help="Show this network layer by layer.")] = None, as_json: Json = False
 ) -> None:

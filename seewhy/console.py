@@ -11,6 +11,8 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from seewhy.files import cell
+
 if TYPE_CHECKING:
     from seewhy.types import Progress
 
@@ -97,12 +99,7 @@ def print_csv(rows: list[dict[str, Any]]) -> None:
 
     writer = csv.DictWriter(sys.stdout, ["id", "answer", "confidence"], extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({**row, "id": _cell(row["id"]), "answer": _cell(row["answer"])} for row in rows)
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet must not take a file's name for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    writer.writerows({**row, "id": cell(row["id"]), "answer": cell(row["answer"])} for row in rows)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:

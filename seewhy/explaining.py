@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy import files, heatmap, imaging, passes, shelf
+from seewhy import decoding, files, heatmap, imaging, passes, shelf
 from seewhy.model import Model
 from seewhy.types import Answer, Dataset, Example, Explanation, Progress
 
@@ -55,7 +55,7 @@ def write_pictures(
     Returns what was asked and written. No name of a file leads out of `out`.
     """
     explained = explain_one(model, path, methods=methods, target=target if target is not None else answer.value)
-    pixels = imaging.fit_pixels(imaging.decode(path.read_bytes(), str(path)), model.preprocessing)
+    pixels = imaging.fit_pixels(decoding.decode(path.read_bytes(), str(path)), model.preprocessing)
     written = {}
     name = re.sub(r"[^\w.-]+", "-", path.stem)[:40]
     for method, explanation in explained.items():

@@ -106,10 +106,12 @@ def _split(dataset: Dataset, scan: Scan, settings: Settings, model: Model | None
 def _split_again(dataset: Dataset, scan: Scan, settings: Settings, model: Model) -> Dataset | None:
     """As it was split when the model was trained, by what its run wrote down or by doing it once more; or None."""
     if settings.model is not None:
-        hashes = _hashes(scan)
-        splits = Run.holding(settings.model).splits_of(dataset.ids, [hashes[id] for id in dataset.ids])
+        run, hashes = Run.holding(settings.model), _hashes_of(dataset, scan)
+        splits = run.splits_of(dataset.ids, hashes)
         if splits is not None:
-            return replace(dataset, splits=splits)
+            changes = run.changes(dataset.ids, hashes)
+            since = changes.problems() if changes else ()
+            return replace(dataset, splits=splits, problems=(*dataset.problems, *since))
     how = model.provenance.get("split") or {}
     if not how or how.get("by") not in (None, *dataset.tags):
         return None
@@ -134,6 +136,12 @@ def _some(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(map(repr, names[:most])) + more
 
 
+def _hashes_of(dataset: Dataset, scan: Scan) -> list[str]:
+    """The sha256 of each row's bytes."""
+    hashes = _hashes(scan)
+    return [hashes[id] for id in dataset.ids]
+
+
 def _hashes(scan: Scan) -> dict[str, str]:
     return dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
 
@@ -147,7 +155,7 @@ def _digest(dataset: Dataset, scan: Scan) -> str:
 
 
 def remembered_scan(dataset: Dataset, cache: Cache, threads: int | None) -> Generator[Progress, None, Scan]:
-    """The scan of exactly these bytes, made now or remembered."""
+    """The scan of exactly these bytes, made now or remembered; not remembered where it hung on the moment."""
     digest = hashlib.sha256(
         repr((dataset.ids, dataset.targets, dataset.splits, dataset.problems)).encode("utf-8", "surrogateescape")
     )
@@ -162,7 +170,8 @@ def remembered_scan(dataset: Dataset, cache: Cache, threads: int | None) -> Gene
     found = cache.get(key)
     if found is None:
         found = yield from scanning.scan(dataset, threads=threads)
-        cache.put(key, found)
+        if not any(problem.code in scanning.OF_THE_MOMENT for problem in found.quarantine):
+            cache.put(key, found)
     return found
 
 
@@ -177,8 +186,13 @@ def scanned(settings: Settings, cache: Cache | None = None) -> Generator[Progres
         "classes": list(dataset.classes),
         "tags": list(dataset.tags),
         "problems": [dataclasses.asdict(problem) for problem in scan.problems],
+        "quarantine": [
+            {"path": problem.where, "code": problem.code, "bytes": problem.size, "what": problem.what}
+            for problem in scan.quarantine
+        ],
         "same": [list(group) for group in scan.same],
         "near": [list(group) for group in scan.near],
+        "duplicates": scanning.duplicates(scan),
     }
 
 
@@ -190,12 +204,17 @@ def train(
     material = yield from open_material(settings, cache or Cache(), data=data)
     run = Run.start(settings, out=out)
     with run.locked():
+        run.save_quarantine(material.scan)
         model = yield from fit(material, settings, run)
     return model, run
 
 
 def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress, None, Model]:
-    """Train a network on the training split, or go on where a killed run stopped; returns the saved model."""
+    """Train a network on the training split, or go on where a killed run stopped; returns the saved model.
+
+    Raises ValueError where the data are not what they were when the run began.
+    """
+    run.check_data(material.dataset.ids, _hashes_of(material.dataset, material.scan))
     if (run.model_folder / "model.json").is_file():
         run.drop_checkpoint()  # killed after the one was written and before the other went
         return Model.load(run.model_folder, network=_own(settings.network))

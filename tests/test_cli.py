@@ -26,7 +26,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy():
 
 def test_every_command_has_a_sentence_of_help(command):
     shown = command("--help").out
-    for name in ("audit", "train", "predict", "explain", "networks", "scan", "report", "cache"):
+    for name in ("audit", "train", "predict", "explain", "export", "networks", "scan", "report", "cache"):
         assert re.search(rf"^\s+{name}\s+\w", shown, re.MULTILINE), name
         assert command(name, "--help").code == 0
 
@@ -55,6 +55,8 @@ WRONG = [
     (("audit", "photos", "--out", "photos/run"), "photos/run lies inside the data, which are only read"),
     (("predict", "lite0", "nowhere.jpg"), "There is no 'nowhere.jpg'"),
     (("predict", "lenet", "photos"), "The network 'lenet' has no weights of its own"),
+    (("export", "lite0", "lite0.jpg"), "The name 'lite0.jpg' does not tell the format; end it in .onnx (onnx)"),
+    (("export", "lite0", "x.onnx", "--format", "onx"), "No format 'onx'. Did you mean 'onnx'?"),
     (("networks", "lennet5"), "No network 'lennet5'. Did you mean 'lenet5'?"),
     (("report", "photos"), "photos holds no finished run; `seewhy audit` makes one"),
     (("scan", "photos", "--label", "x"), "photos is read as folder, which has no columns"),

@@ -21,7 +21,8 @@ import pytest
 import torch
 
 from seewhy import cli, shelf, training
-from seewhy.imaging import decode, encode_png
+from seewhy.decoding import decode
+from seewhy.imaging import encode_png
 from seewhy.settings import kinds
 
 ROOT = Path(__file__).parent.parent
@@ -189,6 +190,11 @@ def test_models_are_loaded_as_the_page_says(section, reader):
 @pytest.mark.parametrize("section", marked("training.md"))
 def test_it_trains_as_the_page_says(section, reader):
     play(sections("training.md")[section], reader)
+
+
+@pytest.mark.parametrize("section", marked("networks.md"))
+def test_the_page_of_the_networks_says_what_works(section, reader):
+    play(sections("networks.md")[section], reader)
 
 
 @pytest.mark.parametrize("section", marked("add_one.md"))

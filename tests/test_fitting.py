@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from seewhy.cache import Cache
 from seewhy.model import Model
 from seewhy.run import Run
 from seewhy.settings import Settings
-from seewhy.types import Progress
+from seewhy.types import Problem, Progress
 
 
 def finished(work):
@@ -161,6 +163,20 @@ def test_a_scan_is_remembered_by_content_and_an_edited_file_is_seen(here, photos
     assert changed.scan.same == (("cat/1.png", "cat/2.png"),)
 
 
+def test_a_scan_that_hung_on_the_moment_is_made_again(here, photos, monkeypatch):
+    """A file that was too slow for a busy machine is not left out for ever."""
+    scan, codes = fitting.scanning.scan, iter(["too-slow", "broken-image", "never asked"])
+
+    def once(*given, **named):
+        found = yield from scan(*given, **named)
+        return replace(found, quarantine=(Problem(next(codes), "cat/1.png", "words"),))
+
+    monkeypatch.setattr(fitting.scanning, "scan", once)
+    dataset, cache = fitting.sources.open(photos), Cache(here / "cache")
+    seen = [finished(fitting.remembered_scan(dataset, cache, 1)).quarantine[0].code for _ in range(3)]
+    assert seen == ["too-slow", "broken-image", "broken-image"]
+
+
 def test_the_digest_names_content_labels_tags_and_split(here, photos):
     cache = Cache(here / "cache")
     digests = [
@@ -211,3 +227,26 @@ def test_work_tells_how_far_it_is(here):
         progress.stage for progress in fitting.train(asked(), out="a", data=pixels()) if isinstance(progress, Progress)
     }
     assert {"open", "read", "scan", "decode", "train", "validate"} <= stages
+
+
+def test_a_run_that_would_go_on_with_changed_files_names_them(here, photos):
+    settings = Settings(data=str(photos), network="resnet_tiny", steps=4, threads=1)
+    work = fitting.train(settings, out="run")
+    for progress in work:
+        if progress.stage == "train" and progress.done == 2:
+            work.close()
+    path = photos / "cat" / "1.png"
+    before = path.read_bytes()
+    path.write_bytes((photos / "cat" / "2.png").read_bytes())
+    (photos / "dog" / "new.png").write_bytes((photos / "dog" / "3.png").read_bytes() + b"\0")
+    with pytest.raises(ValueError, match=r"1 changed \('cat/1.png'\), 1 new \('dog/new.png'\)\. Put them back"):
+        finished(fitting.train(settings, out="run"))
+    path.write_bytes(before)
+    (photos / "dog" / "new.png").unlink()
+    model, run = finished(fitting.train(settings, out="run"))
+    assert (run.folder / "quarantine.csv").read_text() == "path,code,bytes,what\n"
+    path.write_bytes((photos / "cat" / "2.png").read_bytes())
+    material = finished(fitting.open_material(Settings(data=str(photos), model=str(run.folder)), Cache(), model=model))
+    assert [(problem.code, problem.where) for problem in material.dataset.problems] == [
+        ("changed-since-training", "cat/1.png")
+    ]
