@@ -1,4 +1,7 @@
-"""What does a network that brings weights along get from new images before the first step? Statistics and a head."""
+"""What does a network that brings weights along get from new images before the first step? Statistics and a head.
+
+Of several ranks each passes its own part of the images; all end with the same.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from seewhy import hooks
+from seewhy import batchnorm, hooks, ranks
 from seewhy.types import Batch, Progress, Task
 
 #: How strongly the weights of a head that is fitted first are pulled to zero, on standardised features.
@@ -29,7 +32,8 @@ def adapt_statistics(network: nn.Module, batches: Iterable[Batch], *, count: int
                 norm.reset_running_stats()
                 norm.momentum, norm.training = None, True  # None: the plain mean over all batches
             for batch in batches:
-                network(**batch.inputs)
+                with batchnorm.over_ranks():
+                    network(**batch.inputs)
                 seen += len(batch)
                 yield Progress("adapt", seen, count)
     finally:
@@ -53,8 +57,8 @@ def fit_head(network: nn.Module, task: Task, batches: Iterable[Batch], *, count:
             yield Progress("head", sum(map(len, seen)), count)
     finally:
         keep.remove()
-    x = torch.cat(features)  # examples, width
-    whole = replace(seen[0], targets=torch.cat([batch.targets for batch in seen]))
+    x = ranks.joined(torch.cat(features), count)  # examples, width
+    whole = replace(seen[0], targets=ranks.joined(torch.cat([batch.targets for batch in seen]), count))
     mean, std = x.mean(0), x.std(0).clamp(min=1e-6)
     weight = torch.zeros_like(head.weight, requires_grad=True)
     bias = torch.zeros(len(head.weight), device=x.device, requires_grad=True)

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 
-from seewhy import files, predicting
+from seewhy import files, predicting, ranks
 from seewhy.types import Explanation, Predictions, Problem, Scan
 
 #: Bytes that the cache may hold before the least recently used tables are dropped.
@@ -67,6 +67,7 @@ class Cache:
             os.utime(place)
         return table
 
+    @ranks.by_the_first
     def put(self, key: str, table: Any) -> None:
         """Keep a table. Raises TypeError for a kind of table that the cache does not know."""
         contents = files_of(table)

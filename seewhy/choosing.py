@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import torch
 
-from seewhy import augmenting, networks, training
+from seewhy import augmenting, networks, ranks, training
 from seewhy.settings import Settings
 from seewhy.types import Dataset, Preprocessing, Scan
 
@@ -16,11 +16,12 @@ ON_A_CPU = 160
 
 
 def chosen_device(name: str) -> torch.device:
-    """`auto` is the first GPU, else the CPU. Raises ValueError for a device that is not there."""
+    """`auto` is the first GPU, else the CPU; each rank has a GPU of its own while there are enough. Raises ValueError
+    for a device that is not there."""
     if name == "auto":
-        return torch.device(
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda" and ranks.count() > 1 and torch.cuda.is_available():
+        name = f"cuda:{ranks.place_on_machine() % torch.cuda.device_count()}"
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

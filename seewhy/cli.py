@@ -14,9 +14,9 @@ import os
 import shlex
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -26,6 +26,8 @@ from seewhy.shelf import nearest
 
 if TYPE_CHECKING:
     from seewhy.model import Model
+
+Result = TypeVar("Result")
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
@@ -113,7 +115,7 @@ def audit(
     if fail_on is not None and fail_on not in SEVERITIES[1:]:
         near = nearest(fail_on, SEVERITIES[1:])
         raise ValueError(f"--fail-on is {fail_on!r}. {near}It must be one of {', '.join(SEVERITIES[1:])}.")
-    report, run = console.watched(auditing.audit(settings, out=out, command=_command()))
+    report, run = _told_by_one(auditing.audit(settings, out=out, command=_command()))
     if as_json:
         console.print_json(exports.load("json").document(report))
     else:
@@ -130,7 +132,7 @@ def train(settings: Settings, out: Out = None, as_json: Json = False) -> None:
     """Train a network on DATA and save it."""
     from seewhy import fitting
 
-    model, run = console.watched(fitting.train(settings, out=out))
+    model, run = _told_by_one(fitting.train(settings, out=out))
     best = model.provenance.get("best", {})
     if as_json:
         console.print_json({"run": str(run.folder), "model": str(run.model_folder), **model.provenance})
@@ -176,9 +178,7 @@ def predict(
     """What does MODEL say of these images? One that cannot be read is named and ends nothing; exit 2 if all are so."""
     _use(threads)
     files = _image_files(images)
-    loaded = _loaded(model, network, classes, mapping, device)
-    loaded = loaded if tta is None else loaded.seeing(tta)
-    answered, failed = loaded.answers(files)
+    loaded, answered, failed = _told_by_one(_answered(_loaded(model, network, classes, mapping, device), tta, files))
     rows = [
         {"id": str(path), "answer": answer.value, "confidence": round(answer.confidence, 6), "top": answer.top}
         for path, answer in answered
@@ -398,6 +398,28 @@ def main() -> None:
     if code == 130:
         console.say("Interrupted. What was done is kept; the same command goes on from there.")
     sys.exit(code)
+
+
+def _told_by_one(work: Generator[Any, None, Result]) -> Result:
+    """What the work comes to. Of several ranks that torchrun started, the first alone goes on to tell it."""
+    from seewhy import ranks
+
+    with ranks.together():
+        result = console.watched(work)
+        first = ranks.is_first()
+    if not first:
+        raise typer.Exit(0)
+    return result
+
+
+def _answered(loaded: Model, tta: str | None, files: list[Path]) -> Generator[Any, None, Any]:
+    """The model, its answers, and the files that cannot be read; ranks read a part of the files each."""
+    from seewhy import ranks
+
+    loaded = loaded if tta is None else loaded.seeing(tta)
+    found = ranks.gathered(loaded.answers(files[ranks.share(len(files))]))
+    yield from ()
+    return loaded, [row for answered, _ in found for row in answered], [row for _, failed in found for row in failed]
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:

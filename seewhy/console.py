@@ -20,11 +20,14 @@ Result = TypeVar("Result")
 
 
 def watched(work: Generator[Progress, None, Result]) -> Result:
-    """Run to the end with a progress bar on standard error, if somebody is there to see it."""
+    """Run to the end with a progress bar on standard error, if somebody is there to see it; of several ranks the first
+    has one."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
+
+    from seewhy import ranks
 
     console = Console(stderr=True)
     columns = (
@@ -32,7 +35,7 @@ def watched(work: Generator[Progress, None, Result]) -> Result:
         TextColumn("{task.fields[note]}"),
     )  # fmt: skip
     with (
-        Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+        Bars(*columns, console=console, transient=True, disable=not (console.is_terminal and ranks.is_first())) as bars,
         contextlib.closing(work),
         interrupts() as interrupted,
     ):

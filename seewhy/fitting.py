@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from seewhy import board, choosing, networks, rate_finder, scanning, shelf, splitting, training
+from seewhy import board, choosing, networks, ranks, rate_finder, scanning, shelf, splitting, training
 from seewhy import data as sources
 from seewhy.cache import Cache
 from seewhy.choosing import chosen_device
@@ -55,12 +55,15 @@ def open_material(
         dataset = sources.joined(dataset, _opened(settings.test, settings))
     if model is not None:
         _check_classes(dataset, model)
-    scan = yield from remembered_scan(dataset, cache, settings.threads)
+    scan = yield from ranks.once_through(remembered_scan(dataset, cache, settings.threads))
     dataset = scanning.usable(dataset, scan)
     if not len(dataset):
         raise ValueError(f"{settings.data} holds no image that can be used: {_why_none(scan)}")
     dataset = _split(dataset, scan, settings, model)
-    return Material(dataset, scan, _digest(dataset, scan))
+    digest = _digest(dataset, scan)
+    if digest != ranks.once(lambda: digest):
+        raise ValueError(f"Rank {ranks.number()} finds other images under {settings.data} than rank 0 does")
+    return Material(dataset, scan, digest)
 
 
 def check(settings: Settings) -> None:
@@ -200,13 +203,14 @@ def train(
     settings: Settings, *, out: str | Path | None = None, data: Any = None, cache: Cache | None = None
 ) -> Generator[Progress, None, tuple[Model, Run]]:
     """Train on images and save the model in a run's folder."""
-    check(settings)
-    material = yield from open_material(settings, cache or Cache(), data=data)
-    run = Run.start(settings, out=out)
-    with run.locked():
-        run.save_quarantine(material.scan)
-        model = yield from fit(material, settings, run)
-    return model, run
+    with ranks.together():
+        check(settings)
+        material = yield from open_material(settings, cache or Cache(), data=data)
+        run = ranks.once(lambda: Run.start(settings, out=out))
+        with run.locked():
+            run.save_quarantine(material.scan)
+            model = yield from fit(material, settings, run)
+        return model, run
 
 
 def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress, None, Model]:
@@ -214,22 +218,24 @@ def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress,
 
     Raises ValueError where the data are not what they were when the run began.
     """
-    run.check_data(material.dataset.ids, _hashes_of(material.dataset, material.scan))
-    if (run.model_folder / "model.json").is_file():
+    ranks.once(lambda: run.check_data(material.dataset.ids, _hashes_of(material.dataset, material.scan)))
+    if ranks.once((run.model_folder / "model.json").is_file):
         run.drop_checkpoint()  # killed after the one was written and before the other went
         return Model.load(run.model_folder, network=_own(settings.network))
     model, loop = _made_ready(material, settings)
     run.save_data(material.dataset, material.scan)
     torch.manual_seed(settings.seed)  # dropout draws from it
-    kept = run.load_checkpoint()
+    kept = ranks.once(run.load_checkpoint)
     if kept is not None:
         loop.restore(*kept)
-    with board.opened(run.folder / "tensorboard", loop.step) if settings.tensorboard else nullcontext() as shown:
+    watched = settings.tensorboard and ranks.is_first()
+    with board.opened(run.folder / "tensorboard", loop.step) if watched else nullcontext() as shown:
         yield from _kept(loop, run, shown)
     how = dataclasses.asdict(loop.settings)
     model.provenance.update(training={**how, "steps": loop.steps}, best=loop.best, notes=loop.notes)
     model = model if settings.tta == "none" else model.seeing(settings.tta)
-    model.save(run.model_folder)
+    if ranks.is_first():
+        model.save(run.model_folder)
     run.drop_checkpoint()
     return model
 
@@ -255,8 +261,8 @@ def _made_ready(material: Material, settings: Settings) -> tuple[Model, training
     return model, training.Training(
         model.network,
         task,
-        Loader(train, task, threads=settings.threads),
-        Loader(validation, task, threads=settings.threads) if len(validation) else None,
+        Loader(train, task, threads=settings.threads, workers=settings.workers),
+        Loader(validation, task, threads=settings.threads, workers=settings.workers) if len(validation) else None,
         choosing.usual(built, train, settings),
         chosen_device(settings.device),
     )

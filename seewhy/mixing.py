@@ -49,14 +49,19 @@ def mix(batch: Batch, *, mixup: float, cutmix: float, seed: int, epoch: int, ste
     cuts = cutmix > 0 and (not mixup or coin < 0.5)
     strength = cutmix if cuts else mixup
     share = float(betaincinv(strength, strength, drawn))
-    partners = batch.rows([min(place ^ 1, len(batch) - 1) for place in range(len(batch))])
-    ours, theirs = batch.inputs["image"], partners.inputs["image"]
+    others = partners(batch)
+    ours, theirs = batch.inputs["image"], others.inputs["image"]
     if cuts:
         inside, share = _boxes(batch, share, seed=seed, epoch=epoch)
         images = torch.where(inside, theirs, ours)
     else:
         images = torch.lerp(theirs, ours, share)
-    return Mixture(batch.with_inputs(image=images), partners, share)
+    return Mixture(batch.with_inputs(image=images), others, share)
+
+
+def partners(batch: Batch) -> Batch:
+    """Each example's neighbour; the last of an odd number is its own."""
+    return batch.rows([min(place ^ 1, len(batch) - 1) for place in range(len(batch))])
 
 
 def _boxes(batch: Batch, share: float, *, seed: int, epoch: int) -> tuple[Bool[Tensor, "batch 1 height width"], float]:

@@ -1,5 +1,7 @@
 """A run's folder: what was asked, what happened, what came of it, so that it can be resumed, audited again, shown.
 
+Of several ranks the first alone holds it and writes; the others read what it wrote.
+
 settings.json           what the run was asked to do
 data.parquet            id, split, sha256 of each row: what the model has and has not seen
 quarantine.csv          the files that were left out, and why
@@ -31,7 +33,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from seewhy import files
+from seewhy import files, ranks
 from seewhy.settings import Settings
 from seewhy.types import Dataset, Problem, Scan
 
@@ -147,6 +149,9 @@ class Run:
 
         Raises RuntimeError naming the process that holds it already.
         """
+        if not ranks.is_first():
+            yield
+            return
         lock, holder = FileLock(self.folder / "lock"), self.folder / "holder"
         try:
             lock.acquire(timeout=0)
@@ -161,6 +166,7 @@ class Run:
             files.remove(holder, quietly=True)
             lock.release()
 
+    @ranks.by_the_first
     def log(self, row: Mapping[str, Any]) -> None:
         """Add a line to what happened."""
         files.append_line(self.folder / "progress.jsonl", dict(row))
@@ -169,6 +175,7 @@ class Run:
         """What happened so far."""
         return files.read_lines(self.folder / "progress.jsonl")
 
+    @ranks.by_the_first
     def save_checkpoint(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """Keep the state of a training, in one file, so that it is the old state or the new one."""
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -186,10 +193,12 @@ class Run:
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is damaged ({error}); delete it to train from the beginning") from error
 
+    @ranks.by_the_first
     def drop_checkpoint(self) -> None:
         """A finished training needs no state."""
         files.remove(self.folder / "checkpoint.safetensors")
 
+    @ranks.by_the_first
     def save_data(self, dataset: Dataset, scan: Scan) -> None:
         """Remember which rows were in which split, by content."""
         hashes = dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
@@ -200,6 +209,7 @@ class Run:
         pa.parquet.write_table(table, buffer)
         files.write_bytes(self.folder / "data.parquet", buffer.getvalue())
 
+    @ranks.by_the_first
     def save_quarantine(self, scan: Scan) -> None:
         """List the files that were left out, for whoever is to mend them."""
         rows = ((problem.where, problem.code, problem.size, problem.what) for problem in scan.quarantine)

@@ -17,7 +17,7 @@ from seewhy.shelf import nearest
 POSITIVE = frozenset(
     {"minutes", "epochs", "steps", "batch", "learning_rate", "image_size", "threads", "accumulate", "clip"}
 )
-NOT_NEGATIVE = frozenset({"mixup", "cutmix"})
+NOT_NEGATIVE = frozenset({"mixup", "cutmix", "workers"})
 BELOW_ONE = frozenset({"label_smoothing", "ema"})
 UP_TO_ONE = frozenset({"layer_decay", "grow_from"})
 UP_TO_TEN = frozenset({"rand_augment"})
@@ -92,6 +92,11 @@ class Settings:
     seed: int = _asked("Split, first weights, order and augmentation follow from it.", 0)
     device: str = _asked("auto, cpu, cuda, cuda:1, mps.", "auto")
     threads: int | None = _asked("CPU threads. [all]")
+    workers: int = field(
+        default=0,
+        compare=False,  # it changes no result, so a run may be resumed with another number
+        metadata={"help": "Processes that decode images; 0: threads do. The same batches either way."},
+    )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:

@@ -5,7 +5,8 @@
         print(progress.done, progress.numbers)
 
 Order, augmentation and mixing are pure functions of (seed, epoch, example id), so a state saved after any step
-continues to the same weights, bit for bit on the same machine and thread count.
+continues to the same weights, bit for bit on the same machine and thread count. Ranks learn from their part of each
+batch and see the sums over all of it, so that each takes the step that one process would.
 """
 
 from __future__ import annotations
@@ -14,18 +15,18 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from seewhy import adapting, chance, hooks, optimising
+from seewhy import adapting, batchnorm, chance, hooks, optimising, ranks
 from seewhy.augmenting import NONE, Augmentation, augment, scaled
 from seewhy.computing import Arithmetic, Precision, compiled, generators_kept
-from seewhy.loading import Loader
-from seewhy.mixing import Mixture, mix
+from seewhy.loading import Loader, joined
+from seewhy.mixing import Mixture, mix, partners
 from seewhy.types import Batch, Progress, Task
 
 
@@ -103,6 +104,7 @@ class Training:
         self.task, self.train, self.validation = task, train, validation
         self.settings, self.device = settings, torch.device(device)
         self.batch = min(settings.batch, len(train))
+        self._pieces = _pieces(self.batch, settings.accumulate)
         self.steps_per_epoch = len(train) // self.batch  # the rest of an epoch waits for the next order
         self.steps: int | None = None  # known after calibration
         self.step = 0
@@ -145,7 +147,8 @@ class Training:
             self._compile()
         if self.steps is None:
             yield Progress("calibrate", 0, 1)
-            self.steps = self._planned_steps(spent=time.perf_counter() - began)
+            self.steps = self._planned_steps(spent=ranks.most(time.perf_counter() - began))
+        ranks.as_the_first(self.network.state_dict().values())
         while True:
             if self._validation_is_due():
                 yield self._validate()
@@ -207,15 +210,15 @@ class Training:
             self._sums = {"loss": 0.0, "right": 0.0, "seen": 0.0}
         ahead = order[offset * self.batch :][: (self.steps - self.step) * self.batch]
         began, seen = time.perf_counter(), 0
-        for batch in self.train.batches(ahead, self.batch):
+        for batch in self.train.each(self._mine(ahead)):
             rate = self._rate()
             optimising.set_rate(self.optimizer, rate)
             loss, right = self.learn(batch, epoch)
             self.step += 1
-            seen += len(batch)
-            self._sums["loss"] += loss * len(batch)
+            seen += self.batch
+            self._sums["loss"] += loss * self.batch
             self._sums["right"] += right
-            self._sums["seen"] += len(batch)
+            self._sums["seen"] += self.batch
             speed = seen / max(time.perf_counter() - began, 1e-9)
             numbers = {**self._so_far(epoch), "learning_rate": rate, "images_per_second": speed}
             yield Progress("train", self.step, self.steps, numbers)
@@ -224,6 +227,11 @@ class Training:
         """The places of an epoch's examples, in whole batches."""
         order = chance.order(self._keys, seed=self.settings.seed, epoch=epoch)
         return order[: self.steps_per_epoch * self.batch].tolist()
+
+    def _mine(self, order: Sequence[int]) -> list[list[int]]:
+        """Of each batch of this order the places that are this rank's, piece by piece; all of them if it is alone."""
+        starts = range(0, len(order), self.batch)
+        return [[order[start + place] for _, own in self._pieces for place in own] for start in starts]
 
     def _so_far(self, epoch: int) -> dict[str, float]:
         """The epoch's running means on the images as they were trained on; what cannot be told is left out."""
@@ -235,7 +243,10 @@ class Training:
         """One step on one batch; the loss and how many were right. No weight moves for a loss that is not finite."""
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
+        if ranks.count() > 1:  # dropout differs from rank to rank and follows from the step
+            torch.manual_seed(int(chance.keys([f"{self.settings.seed} {self.step} {ranks.number()}"])))
         loss, right = self._gradients(batch, epoch)
+        ranks.add_gradients(self._parameters)
         self._arithmetic.unscale(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self._parameters, self.settings.clip)
         # The one time that a step waits for the device.
@@ -250,28 +261,30 @@ class Training:
     def _gradients(self, batch: Batch, epoch: int) -> tuple[Tensor, Tensor]:
         """Gather the batch's gradients, piece by piece; its loss and how many were right."""
         loss, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        for piece in self._pieces(batch):
+        start = 0
+        for length, own in self._pieces:
+            piece = batch if len(own) == len(batch) else batch.rows(range(start, start + len(own)))
+            start += len(own)
             mixture = self._made_ready(piece, epoch)
-            with self._arithmetic.autocast():
+            with self._arithmetic.autocast(), batchnorm.over_ranks():
                 output = self._forward(**mixture.batch.inputs)
-            output = self._arithmetic.full(output)
-            share = mixture.objective(self.task, output) * (len(piece) / len(batch))
+            output, mixture = self._of_all_ranks(self._arithmetic.full(output), mixture, length)
+            share = mixture.objective(self.task, output) * (length / self.batch)
             self._arithmetic.backward(share)
             with torch.no_grad():
                 loss += share
                 right += _right(output, mixture)
         return loss, right
 
-    def _pieces(self, batch: Batch) -> Iterator[Batch]:
-        """The batch, cut into `accumulate` pieces of even length, so that neighbours, which may be mixed, stay."""
-        pairs = len(batch) // 2
-        pieces = min(self.settings.accumulate, pairs)
-        if pieces <= 1:
-            yield batch
-            return
-        cuts = [2 * (pairs * piece // pieces) for piece in range(pieces)] + [len(batch)]
-        for start, end in itertools.pairwise(cuts):
-            yield batch.rows(range(start, end))
+    def _of_all_ranks(self, output: Any, mixture: Mixture, length: int) -> tuple[Any, Mixture]:
+        """The outputs of the whole piece with all that they are compared with: the images themselves stay where they
+        are. So any objective is that of the whole piece, and equal on all ranks."""
+        if ranks.count() == 1:
+            return output, mixture
+        told = ranks.gathered(mixture.batch.with_inputs(image=None).to("cpu"))
+        batch = joined(told).to(self.device)
+        others = None if mixture.partners is None else partners(batch)
+        return ranks.joined(output, length, together=2), replace(mixture, batch=batch, partners=others)
 
     def _made_ready(self, batch: Batch, epoch: int) -> Mixture:
         """On the device, changed a little, mixed, at the size of this step."""
@@ -313,9 +326,10 @@ class Training:
         """Statistics and a head for these images. Statistics come in the order of the first epoch: a class at a time
         would not be what training sees."""
         order = self.order(epoch=0)
+        rows = range(len(self.train))[ranks.share(len(self.train))]
         ordered, listed = (
-            (batch.to(self.device) for batch in self.train.batches(places, self.batch))
-            for places in (order, range(len(self.train)))
+            (batch.to(self.device) for batch in batches)
+            for batches in (self.train.each(self._mine(order)), self.train.batches(rows, self.batch))
         )
         yield from adapting.adapt_statistics(self.network, ordered, count=len(self.train))
         yield from adapting.fit_head(self.network, self.task, listed, count=len(self.train))
@@ -331,6 +345,9 @@ class Training:
             raise ValueError(f"The network takes no images of {side} pixels, so they cannot grow: {error}") from error
 
     def _compile(self) -> None:
+        if ranks.count() > 1:
+            self.notes.append("Training is not compiled: its ranks share batch normalisation")
+            return
         self._forward, why_not = compiled(self.network)
         if why_not:
             self.notes.append(why_not)
@@ -363,16 +380,16 @@ class Training:
         with generators_kept(self.device):
             trial = self.rehearsal()
             trial._forward = trial.network if self._forward is self.network else torch.compile(trial.network)
+            places = self._mine(range(self.steps_per_epoch * self.batch))
             times: list[float] = []
             while len(times) < 4 or (sum(times) < 2 and len(times) < 30):
                 began = time.perf_counter()
-                start = (len(times) % self.steps_per_epoch) * self.batch
-                trial.learn(self.train.batch(range(start, start + self.batch)), epoch=0)
-                times.append(time.perf_counter() - began)
+                trial.learn(self.train.batch(places[len(times) % len(places)]), epoch=0)
+                times.append(ranks.most(time.perf_counter() - began))
             began = time.perf_counter()
             with hooks.frozen(trial.network), torch.inference_mode():
-                trial.network(**self.train.batch(range(self.batch)).to(self.device).inputs)
-            return sorted(times[1:])[len(times[1:]) // 2], time.perf_counter() - began
+                trial.network(**self.train.batch(places[0]).to(self.device).inputs)
+            return sorted(times[1:])[len(times[1:]) // 2], ranks.most(time.perf_counter() - began)
 
     # -------------------------------------------------------------------------------------------- what is not finite
 
@@ -405,22 +422,39 @@ def evaluate(network: nn.Module, loader: Loader, batch: int, device: str | torch
     """Mean loss and mean rightness over a loader's labelled rows, in evaluation mode; the mode is put back."""
     was_training = network.training
     network.eval()
+    rows = range(len(loader))[ranks.share(len(loader))]
     losses, rights, seen = 0.0, 0.0, 0
     with torch.inference_mode():
-        for chunk in loader.batches(range(len(loader)), batch):
+        for chunk in loader.batches(rows, batch):
             moved = chunk.to(device)
             output = network(**moved.inputs)
             loss = loader.task.loss(output, moved)
             losses += (
                 float(loss.nansum()) if loss is not None else float(loader.task.objective(output, moved)) * len(chunk)
             )
-            for answer, target in zip(
-                loader.task.decode(output), loader.dataset.targets[seen : seen + len(chunk)], strict=True
-            ):
-                rights += loader.task.right(answer, target)
+            for answer, row in zip(loader.task.decode(output), rows[seen : seen + len(chunk)], strict=True):
+                rights += loader.task.right(answer, loader.dataset.targets[row])
             seen += len(chunk)
     network.train(was_training)
-    return losses / seen, rights / seen
+    losses, rights = ranks.total(torch.tensor([losses, rights], dtype=torch.float64)).tolist()
+    return losses / len(loader), rights / len(loader)
+
+
+def _pieces(batch: int, accumulate: int) -> list[tuple[int, range]]:
+    """A batch cut into pieces to be learnt from one after the other: each piece's length, and which places of the batch
+    this rank has of it. Cuts leave neighbours, which may be mixed, together.
+
+    Raises ValueError where there are not two examples for each rank.
+    """
+    pairs = batch // 2
+    if pairs < ranks.count():
+        raise ValueError(f"A batch of {batch} is too small for {ranks.count()} ranks; it needs two images a rank")
+    count = min(accumulate, pairs // ranks.count())
+    cuts = [2 * (pairs * piece // count) for piece in range(count)] + [batch]
+    return [
+        (end - start, range(start, end)[ranks.share(end - start, together=2)])
+        for start, end in itertools.pairwise(cuts)
+    ]
 
 
 def _right(output: Any, mixture: Mixture) -> Tensor | float:

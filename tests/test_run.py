@@ -45,6 +45,11 @@ def test_a_run_of_other_settings_is_refused_naming_what_differs(tmp_path):
         Run.start(Settings(data="x", seed=2, minutes=3), out=tmp_path / "a")
 
 
+def test_a_run_goes_on_with_another_number_of_workers(tmp_path):
+    first = Run.start(Settings(data="photos"), root=tmp_path)
+    assert Run.start(Settings(data="photos", workers=2), root=tmp_path).folder == first.folder
+
+
 HOLD = "import sys, time; from seewhy.run import Run, pictures\nwith Run(sys.argv[1]).locked(): print('held', flush=True); time.sleep(60)"
 
 

@@ -26,6 +26,7 @@ def test_settings_survive_their_plain_form():
         ({"grow_from": 0}, "Setting grow_from is 0; it must be more than 0 and at most 1"),
         ({"rand_augment": 11}, "Setting rand_augment is 11; it must be at least 0 and at most 10"),
         ({"precision": "fp8"}, "Setting precision is 'fp8'. It may be auto or fp32 or bf16 or fp16."),
+        ({"workers": -1}, "Setting workers is -1; it must be at least 0"),
         ({"minutes": float("nan")}, "Setting minutes is nan; it must be more than 0"),
     ],
 )
