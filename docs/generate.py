@@ -51,6 +51,20 @@ def command_line() -> str:
     return "\n".join(page) + "\n"
 
 
+def networks() -> str:
+    """The page of the networks: what was written by hand, and below the mark each family with its sizes."""
+    mark = "<!-- The table below is made by docs/generate.py. -->\n"
+    written, _, _ = (DOCS / "networks.md").read_text(encoding="utf-8").partition(mark)
+    rows = []
+    for family, member in shelf.members("networks").items():
+        module = shelf.load("networks", family)
+        papers = module.paper.values() if isinstance(module.paper, dict) else [module.paper]
+        links = ", ".join(f"[{place}]({paper})" for place, paper in enumerate(dict.fromkeys(papers), start=1))
+        rows.append(f"| {_cell(member.question)} | {', '.join(f'`{size}`' for size in module.sizes)} | {links} |")
+    head = "\n## All of them\n\n| the question it answers | names | papers |\n| --- | --- | --- |\n"
+    return written + mark + head + "\n".join(rows) + "\n"
+
+
 def _help(*command: str) -> str:
     plain = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
     code = "import sys; sys.argv[0] = 'seewhy'; from seewhy.cli import main; main()"
@@ -64,7 +78,40 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-PAGES = {"shelves.md": shelves, "settings.md": settings, "command_line.md": command_line}
+def data_zoo() -> str:
+    """Every oddity that the tests make, and what happens to it."""
+    sys.path.insert(0, str(DOCS.parent / "tests"))
+    import zoo
+
+    rows = [
+        f"| {number} | {_cell(quirk.name)} | {quirk.outcome} | {f'`{quirk.code}`' if quirk.code else ''} | "
+        f"{_cell(quirk.words)} |"
+        for number, quirk in zoo.QUIRKS
+    ]
+    return (
+        HEAD
+        + "# The data zoo\n\nWhat is odd in folders of images, and what happens to it. The tests make each of these\n"
+        + "(`tests/zoo.py`) and look; another test sees that no command changes a byte of the folder that\n"
+        + "holds them all.\n\n"
+        + "| outcome | means |\n| --- | --- |\n"
+        + "| left out | the file is not used, stands in the quarantine list, and is never replaced by another |\n"
+        + "| named | a problem says so; whatever can be used is used |\n"
+        + "| refused | nothing is read; the command ends with this sentence |\n"
+        + "| read | as said, without a word |\n\n"
+        + "[data.md](data.md) explains the codes, and the rule for each mode of an image.\n\n"
+        + "| | what | outcome | code | part of the sentence |\n| ---: | --- | --- | --- | --- |\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+PAGES = {
+    "shelves.md": shelves,
+    "settings.md": settings,
+    "command_line.md": command_line,
+    "networks.md": networks,
+    "data_zoo.md": data_zoo,
+}
 
 
 def main() -> int:

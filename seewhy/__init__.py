@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["audit", "explain", "load", "train"]
+__all__ = ["audit", "explain", "export", "load", "train"]
 
 if TYPE_CHECKING:
+    from seewhy.exporting import Exported
     from seewhy.model import Model
     from seewhy.types import Explanation, Report
 
@@ -94,6 +95,16 @@ def load(
     from seewhy.model import Model
 
     return Model.resolve(reference, classes=classes, network=network, mapping=mapping, device=chosen_device(device))
+
+
+def export(model: Model | str | Path, path: str | Path, *, format: str | None = None) -> Exported:
+    """Write the model for other programs to run, once what was written answers as the network does.
+
+    The ending of the path says in which format, .onnx, .pt2 or .torchscript, or else `format`.
+    """
+    from seewhy import exporting
+
+    return exporting.export(load(model) if isinstance(model, (str, Path)) else model, path, format=format)
 
 
 def _finished(work: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy import fitting, imaging, predicting, shelf
+from seewhy import fitting, imaging, predicting, ranks, shelf
 from seewhy.cache import Cache, files_of, table_in
 from seewhy.exports import html, json
 from seewhy.model import Model
@@ -44,7 +44,13 @@ def audit(
 
     `data` and `model` are for whoever has them in memory; otherwise the settings name them.
     """
-    cache = cache or Cache()
+    with ranks.together():
+        return (yield from _audited(settings, out, cache or Cache(), command, data, model))
+
+
+def _audited(
+    settings: Settings, out: str | Path | None, cache: Cache, command: str, data: Any, model: Model | None
+) -> Generator[Progress, None, tuple[Report, Run]]:
     began = time.monotonic()
     fitting.check(settings)
     for name in settings.audits or ():
@@ -54,19 +60,22 @@ def audit(
             raise ValueError(f"{settings.data} holds predictions, so there is nothing to ask {settings.model} about")
         predictions = predicting.from_table(settings.data)
         _check_groups(settings, predictions.tags)
-        run = Run.start(settings, out=out)
+        run = ranks.once(lambda: Run.start(settings, out=out))
         planner = Planner(settings, cache, {Need("baseline"): predictions})
         with run.locked():
             report = yield from _report(planner, run, began, command)
         return report, run
     if model is None and settings.model is not None:
         model = _given(settings, settings.model)
+    if model is not None and settings.tta != "none":
+        model = model.seeing(settings.tta)
     material = yield from fitting.open_material(settings, cache, data=data, model=model)
     _check_groups(settings, material.dataset.tags)
-    run = Run.start(settings, out=out)
+    run = ranks.once(lambda: Run.start(settings, out=out))
     with run.locked():
+        run.save_quarantine(material.scan)
         model = model or (yield from fitting.fit(material, settings, run))
-        planner = Planner(settings, cache, {}, material, model, run.logged())
+        planner = Planner(settings, cache, {}, material, model, ranks.once(run.logged))
         report = yield from _report(planner, run, began, command)
     return report, run
 
@@ -91,8 +100,21 @@ def _check_groups(settings: Settings, tags: Iterable[str]) -> None:
 
 
 def _report(planner: Planner, run: Run, began: float, command: str) -> Generator[Progress, None, Report]:
-    """Ask all audits and write what they found into the run's folder, the findings last."""
-    findings = yield from _findings(planner)
+    """Make the tables; then ask all audits and write what they found into the run's folder, the findings last."""
+    tables = yield from _tables(planner)
+    return (yield from ranks.once_through(_written(planner, tables, run, began, command)))
+
+
+def _written(
+    planner: Planner, tables: Tables, run: Run, began: float, command: str
+) -> Generator[Progress, None, Report]:
+    findings: list[Finding] = []
+    asked = _audits(planner)
+    for number, (name, module, chosen) in enumerate(asked):
+        yield Progress("audit", number + 1, len(asked), note=_question(name, module))
+        findings += _asked(name, module, chosen, tables)
+    assumed = () if planner.model is None else tuple(planner.model.provenance.get("assumed", ()))
+    findings = [replace(each, doubts=(*each.doubts, *assumed)) if each.found is not None else each for each in findings]
     facts = _facts(planner, began, command, findings)
     images: dict[str, np.ndarray] = {}
     explanations: tuple[Explanation, ...] = ()
@@ -115,17 +137,23 @@ def _write(run: Run, report: Report) -> Report:
     return report
 
 
-def _findings(planner: Planner) -> Generator[Progress, None, list[Finding]]:
-    """What each audit says. One that cannot run, or fails, says so in a Finding of its own."""
+def _audits(planner: Planner) -> list[tuple[str, ModuleType, dict[str, Any]]]:
+    """Name, module and settings of each audit that is asked."""
     names = planner.settings.audits or tuple(shelf.members("audits"))
-    asked = [(name, shelf.load("audits", name), _settings_of(name, planner.settings)) for name in names]
-    needs = list(dict.fromkeys(need for _, module, chosen in asked for need in _needs(module, chosen)))
+    return [(name, shelf.load("audits", name), _settings_of(name, planner.settings)) for name in names]
+
+
+def _tables(planner: Planner) -> Generator[Progress, None, Tables]:
+    """All that the audits need, each made once; of what cannot be had the reason."""
+    needs = list(dict.fromkeys(need for _, module, chosen in _audits(planner) for need in _needs(module, chosen)))
     absent: dict[Need, str] = {}
     made: dict[Need, Any] = {}
     for number, need in enumerate(needs):
         yield Progress("tables", number, len(needs), note=str(need))
         try:
             made[need] = yield from planner.make(need)
+        except ranks.Lost:
+            raise
         except Unavailable as error:
             absent[need] = str(error)
         except Exception as error:  # without the first table there is nothing to say
@@ -134,13 +162,7 @@ def _findings(planner: Planner) -> Generator[Progress, None, list[Finding]]:
             absent[need] = f"it failed with {type(error).__name__}: {error}"
     planner.given = {**planner.given, **made}
     baseline = planner.given.get(Need("baseline"))
-    tables = Tables(made, baseline.classes if baseline is not None else (), "test", planner.settings.seed, absent)
-    findings: list[Finding] = []
-    for number, (name, module, chosen) in enumerate(asked):
-        yield Progress("audit", number + 1, len(asked), note=_question(name, module))
-        findings += _asked(name, module, chosen, tables)
-    assumed = () if planner.model is None else tuple(planner.model.provenance.get("assumed", ()))
-    return [replace(each, doubts=(*each.doubts, *assumed)) if each.found is not None else each for each in findings]
+    return Tables(made, baseline.classes if baseline is not None else (), "test", planner.settings.seed, absent)
 
 
 def _asked(name: str, module: ModuleType, chosen: Mapping[str, Any], tables: Tables) -> list[Finding]:
@@ -218,6 +240,7 @@ def _facts(planner: Planner, began: float, command: str, findings: Iterable[Find
             "network": model.name,
             "network_reason": model.provenance.get("network_reason", ""),
             "training": model.provenance.get("training", {}),
+            "views": model.views,
             "weights_sha256": model.digest,
             "data_sha256": planner.material.digest,
             "device": str(fitting.chosen_device(planner.settings.device)),

@@ -1,4 +1,4 @@
-"""Small changes to training images that leave their meaning alone: flip, shift, turn, zoom, light, cover.
+"""Small changes to training images that leave their meaning alone: flip, shift, turn, zoom, light, distort, cover.
 
 A whole batch at once, on the device, and each number a pure function of (seed, epoch, example id).
 """
@@ -13,13 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from seewhy import chance
+from seewhy import chance, distorting
 from seewhy.types import Batch
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far each change may go. `shift`, `zoom`, `light` and `cover` are shares; `turn` is in degrees."""
+    """How far each change may go. `shift`, `zoom`, `light` and `cover` are shares; `turn` is in degrees; `rand_augment`
+    is the strength of RandAugment, 0 to 10."""
 
     flip: bool = False
     shift: float = 0.0
@@ -27,9 +28,11 @@ class Augmentation:
     zoom: float = 0.0
     light: float = 0.0
     cover: float = 0.0
+    rand_augment: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, most in (("shift", 1.0), ("turn", 180.0), ("zoom", 0.9), ("light", 1.0), ("cover", 0.9)):
+        furthest = {"shift": 1.0, "turn": 180.0, "zoom": 0.9, "light": 1.0, "cover": 0.9, "rand_augment": 10.0}
+        for name, most in furthest.items():
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise ValueError(f"Augmentation {name} is {value}; it must lie between 0 and {most:g}")
@@ -48,7 +51,8 @@ def augment(batch: Batch, how: Augmentation, *, seed: int, epoch: int) -> Batch:
     if how == NONE:
         return batch
     images = batch.inputs["image"]
-    draws = chance.uniform(chance.keys(batch.ids), seed=seed, stream=f"augment {epoch}", draws=9).to(images.device)
+    keys = chance.keys(batch.ids)
+    draws = chance.uniform(keys, seed=seed, stream=f"augment {epoch}", draws=9).to(images.device)
     spread = draws * 2 - 1  # -1 to 1
     if how.flip or how.shift or how.turn or how.zoom:
         images = _moved(images, how, draws[:, 0], spread[:, 1:5])
@@ -57,9 +61,22 @@ def augment(batch: Batch, how: Augmentation, *, seed: int, epoch: int) -> Batch:
         contrast = 1 + how.light * spread[:, 6].view(-1, 1, 1, 1)
         mean = images.mean((1, 2, 3), keepdim=True)
         images = ((images - mean) * contrast + mean * brightness).clamp(0, 1)
+    if how.rand_augment:
+        changes = chance.uniform(keys, seed=seed, stream=f"distort {epoch}", draws=distorting.DRAWS)
+        images = distorting.distort(images, how.rand_augment, changes)
     if how.cover:
         images = _covered(images, how.cover, draws[:, 7:9])
     return batch.with_inputs(image=images)
+
+
+def scaled(
+    images: Float[Tensor, "batch channels height width"], share: float
+) -> Float[Tensor, "batch channels rows columns"]:
+    """Images with sides of that share of what they were, in even numbers of pixels, antialiased."""
+    if share == 1:
+        return images
+    size = [max(2, 2 * round(side * share / 2)) for side in images.shape[-2:]]
+    return functional.interpolate(images, size, mode="bilinear", antialias=True)
 
 
 def _moved(

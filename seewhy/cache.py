@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 
-from seewhy import files, predicting
+from seewhy import files, predicting, ranks
 from seewhy.types import Explanation, Predictions, Problem, Scan
 
 #: Bytes that the cache may hold before the least recently used tables are dropped.
@@ -67,6 +67,7 @@ class Cache:
             os.utime(place)
         return table
 
+    @ranks.by_the_first
     def put(self, key: str, table: Any) -> None:
         """Keep a table. Raises TypeError for a kind of table that the cache does not know."""
         contents = files_of(table)
@@ -122,7 +123,8 @@ def table_in(place: Path) -> Any:
 
 def _scan_files(scan: Scan) -> Iterator[tuple[str, bytes]]:
     yield "files.parquet", predicting.as_parquet(scan.files)
-    plain = {"problems": [asdict(problem) for problem in scan.problems], "same": scan.same, "near": scan.near}
+    problems, quarantine = ([asdict(problem) for problem in some] for some in (scan.problems, scan.quarantine))
+    plain = {"problems": problems, "same": scan.same, "near": scan.near, "quarantine": quarantine}
     yield "scan.json", files.as_json(plain)
 
 
@@ -133,6 +135,7 @@ def _read_scan(place: Path) -> Scan:
         tuple(Problem(**problem) for problem in plain["problems"]),
         tuple(map(tuple, plain["same"])),
         tuple(map(tuple, plain["near"])),
+        tuple(Problem(**problem) for problem in plain["quarantine"]),
     )
 
 

@@ -14,9 +14,9 @@ import os
 import shlex
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
@@ -26,6 +26,8 @@ from seewhy.shelf import nearest
 
 if TYPE_CHECKING:
     from seewhy.model import Model
+
+Result = TypeVar("Result")
 
 app = typer.Typer(
     help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
@@ -113,7 +115,7 @@ def audit(
     if fail_on is not None and fail_on not in SEVERITIES[1:]:
         near = nearest(fail_on, SEVERITIES[1:])
         raise ValueError(f"--fail-on is {fail_on!r}. {near}It must be one of {', '.join(SEVERITIES[1:])}.")
-    report, run = console.watched(auditing.audit(settings, out=out, command=_command()))
+    report, run = _told_by_one(auditing.audit(settings, out=out, command=_command()))
     if as_json:
         console.print_json(exports.load("json").document(report))
     else:
@@ -130,13 +132,31 @@ def train(settings: Settings, out: Out = None, as_json: Json = False) -> None:
     """Train a network on DATA and save it."""
     from seewhy import fitting
 
-    model, run = console.watched(fitting.train(settings, out=out))
+    model, run = _told_by_one(fitting.train(settings, out=out))
     best = model.provenance.get("best", {})
     if as_json:
         console.print_json({"run": str(run.folder), "model": str(run.model_folder), **model.provenance})
     else:
         right = f", right on {best['val_accuracy']:.1%} of the validation images" if "val_accuracy" in best else ""
         print(f"{model.name}{right}\n{run.model_folder}")  # noqa: T201
+    for note in model.provenance.get("notes", ()):
+        console.say(note)
+
+
+@app.command()
+@settings_as_flags(
+    without=(*ONLY_AUDIT, "tensorboard", "tta", "minutes", "epochs", "steps", "schedule", "patience", "grow_from")
+)
+def lr(settings: Settings, as_json: Json = False) -> None:
+    """Which learning rate suits DATA and its network? Trains a copy for 100 steps and keeps nothing of it."""
+    from seewhy import fitting
+
+    curve = console.watched(fitting.find_rate(settings))
+    if as_json:
+        console.print_json({"suggested": curve.suggested, "rates": curve.rates, "losses": curve.losses})
+    else:
+        console.print_curve(curve.rates, curve.losses)
+        console.tell(f"--learning-rate {curve.suggested:.2g}")
 
 
 @app.command()
@@ -150,6 +170,7 @@ def predict(
     network: Network = None,
     classes: Classes = None,
     mapping: Mapped = None,
+    tta: Annotated[str | None, typer.Option(help=help_of("tta"), metavar="none|flip|crops")] = None,
     device: Device = "auto",
     threads: Threads = None,
     as_json: Json = False,
@@ -157,15 +178,19 @@ def predict(
     """What does MODEL say of these images? One that cannot be read is named and ends nothing; exit 2 if all are so."""
     _use(threads)
     files = _image_files(images)
-    loaded = _loaded(model, network, classes, mapping, device)
-    answered, failed = loaded.answers(files)
+    loaded, answered, failed = _told_by_one(_answered(_loaded(model, network, classes, mapping, device), tta, files))
     rows = [
         {"id": str(path), "answer": answer.value, "confidence": round(answer.confidence, 6), "top": answer.top}
         for path, answer in answered
     ]
     if as_json:
         console.print_json(
-            {"model": loaded.name, "answers": rows, "failed": [{"id": str(path), "why": why} for path, why in failed]}
+            {
+                "model": loaded.name,
+                "views": loaded.views,
+                "answers": rows,
+                "failed": [{"id": str(path), "why": why} for path, why in failed],
+            }
         )
     elif csv:
         console.print_csv(rows)
@@ -231,6 +256,30 @@ def explain(
     console.say_failed(failed)
     if not rows:
         raise typer.Exit(2)
+
+
+@app.command()
+def export(
+    model: ModelName,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write: .onnx, .pt2 or .torchscript.")],
+    format: Annotated[
+        str | None, typer.Option(help="onnx, exported-program or torchscript. [by the file's ending]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write MODEL for other programs to run, once what was written answers as the network does."""
+    import seewhy
+    from seewhy import exporting
+
+    _find_own(model)
+    exported = exporting.export(seewhy.load(model, device="cpu"), file, format=format)
+    if as_json:
+        console.print_json(exported.as_json())
+    else:
+        console.tell(
+            f"{exported.file}: {exported.format}, {exported.bytes / 1e6:.1f} MB; over batches of "
+            f"{', '.join(map(str, exported.batches))} images no logit is off by more than {exported.difference:.1g}"
+        )
 
 
 @app.command()
@@ -359,6 +408,28 @@ def main() -> None:
     if code == 130:
         console.say("Interrupted. What was done is kept; the same command goes on from there.")
     sys.exit(code)
+
+
+def _told_by_one(work: Generator[Any, None, Result]) -> Result:
+    """What the work comes to. Of several ranks that torchrun started, the first alone goes on to tell it."""
+    from seewhy import ranks
+
+    with ranks.together():
+        result = console.watched(work)
+        first = ranks.is_first()
+    if not first:
+        raise typer.Exit(0)
+    return result
+
+
+def _answered(loaded: Model, tta: str | None, files: list[Path]) -> Generator[Any, None, Any]:
+    """The model, its answers, and the files that cannot be read; ranks read a part of the files each."""
+    from seewhy import ranks
+
+    loaded = loaded if tta is None else loaded.seeing(tta)
+    found = ranks.gathered(loaded.answers(files[ranks.share(len(files))]))
+    yield from ()
+    return loaded, [row for answered, _ in found for row in answered], [row for _, failed in found for row in failed]
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:

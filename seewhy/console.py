@@ -7,9 +7,11 @@ import json
 import signal
 import sys
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from seewhy.files import cell
 
 if TYPE_CHECKING:
     from seewhy.types import Progress
@@ -18,11 +20,14 @@ Result = TypeVar("Result")
 
 
 def watched(work: Generator[Progress, None, Result]) -> Result:
-    """Run to the end with a progress bar on standard error, if somebody is there to see it."""
+    """Run to the end with a progress bar on standard error, if somebody is there to see it; of several ranks the first
+    has one."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
+
+    from seewhy import ranks
 
     console = Console(stderr=True)
     columns = (
@@ -30,7 +35,7 @@ def watched(work: Generator[Progress, None, Result]) -> Result:
         TextColumn("{task.fields[note]}"),
     )  # fmt: skip
     with (
-        Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars,
+        Bars(*columns, console=console, transient=True, disable=not (console.is_terminal and ranks.is_first())) as bars,
         contextlib.closing(work),
         interrupts() as interrupted,
     ):
@@ -97,12 +102,7 @@ def print_csv(rows: list[dict[str, Any]]) -> None:
 
     writer = csv.DictWriter(sys.stdout, ["id", "answer", "confidence"], extrasaction="ignore")
     writer.writeheader()
-    writer.writerows({**row, "id": _cell(row["id"]), "answer": _cell(row["answer"])} for row in rows)
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet must not take a file's name for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    writer.writerows({**row, "id": cell(row["id"]), "answer": cell(row["answer"])} for row in rows)
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -117,6 +117,14 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         cells = (f"{value:,}" if isinstance(value, int) and value > 9999 else str(value) for value in row.values())
         table.add_row(*(escape(cell) if cell != "None" else "" for cell in cells))
     Console().print(table)
+
+
+def print_curve(rates: Sequence[float], losses: Sequence[float], lines: int = 20, width: int = 50) -> None:
+    """The loss after each learning rate, as bars of up to `width` from the lowest to that of the first step or more."""
+    low, high = min(losses), max(losses[0], 1.2 * min(losses))
+    for place in range(0, len(rates), -(-len(rates) // lines)):
+        bar = round(width * min(1.0, (losses[place] - low) / ((high - low) or 1.0)))
+        tell(f"{rates[place]:9.1e}  {losses[place]:9.4f}  {'#' * bar}")
 
 
 def print_scan(found: dict[str, Any]) -> None:

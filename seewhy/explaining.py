@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy import files, heatmap, hooks, imaging, passes, shelf
+from seewhy import decoding, files, heatmap, hooks, imaging, passes, shelf
 from seewhy.model import Model
 from seewhy.types import Answer, Dataset, Example, Explanation, Progress
 
@@ -96,7 +96,7 @@ def write_pictures(
     """
     asked = target if target is not None else answer.value
     explained, unsuitable = _explained(model, [model.example(path)], [asked], methods, layer=layer, budget=budget)
-    pixels = imaging.fit_pixels(imaging.decode(path.read_bytes(), str(path)), model.preprocessing)
+    pixels = imaging.fit_pixels(decoding.decode(path.read_bytes(), str(path)), model.preprocessing)
     plain = re.sub(r"[^\w.-]+", "-", path.stem)[:40]
     name = f"{plain}-{files.fingerprint(str(path))[:6]}"  # two files may be named alike
     written = {}

@@ -9,13 +9,15 @@ Nothing else in the package writes.
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,20 @@ def write_json(path: str | Path, value: Any) -> None:
 def as_json(value: Any) -> bytes:
     """Readable JSON as the bytes of a file. Raises ValueError for NaN."""
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def write_csv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table that a spreadsheet opens as it is, all of it or none; no cell of it is taken for a formula."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([cell(value) if isinstance(value, str) else value for value in row] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def cell(text: str) -> str:
+    """Text for a cell of a CSV: a ' before what a spreadsheet would take for a formula, such as a file's name."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def read_json(path: str | Path) -> Any:

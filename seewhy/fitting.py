@@ -6,28 +6,27 @@ import dataclasses
 import hashlib
 import platform
 import time
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from seewhy import augmenting, networks, scanning, shelf, splitting, training
+from seewhy import board, choosing, networks, ranks, rate_finder, scanning, shelf, splitting, training
 from seewhy import data as sources
 from seewhy.cache import Cache
+from seewhy.choosing import chosen_device
 from seewhy.files import fingerprint
 from seewhy.loading import Loader
 from seewhy.model import Model
 from seewhy.run import Run
 from seewhy.settings import Settings
-from seewhy.types import Dataset, Preprocessing, Problem, Progress, Scan
+from seewhy.types import Dataset, Problem, Progress, Scan
 
-#: The side, in pixels, at which a network that brings weights along is trained on a CPU: half the work of its 224.
-ON_A_CPU = 160
 #: A training is saved whenever this many seconds have gone by since the last time: what a kill can cost.
 SAVE_EVERY = 20.0
 
@@ -56,12 +55,15 @@ def open_material(
         dataset = sources.joined(dataset, _opened(settings.test, settings))
     if model is not None:
         _check_classes(dataset, model)
-    scan = yield from remembered_scan(dataset, cache, settings.threads)
+    scan = yield from ranks.once_through(remembered_scan(dataset, cache, settings.threads))
     dataset = scanning.usable(dataset, scan)
     if not len(dataset):
         raise ValueError(f"{settings.data} holds no image that can be used: {_why_none(scan)}")
     dataset = _split(dataset, scan, settings, model)
-    return Material(dataset, scan, _digest(dataset, scan))
+    digest = _digest(dataset, scan)
+    if digest != ranks.once(lambda: digest):
+        raise ValueError(f"Rank {ranks.number()} finds other images under {settings.data} than rank 0 does")
+    return Material(dataset, scan, digest)
 
 
 def check(settings: Settings) -> None:
@@ -70,6 +72,8 @@ def check(settings: Settings) -> None:
     for name in ("classes", "mapping"):
         if getattr(settings, name) is not None and settings.model is None:
             raise ValueError(f"Setting {name} speaks of a given model, and none is; name one with --model")
+    if settings.tensorboard:
+        board.check()
     if settings.network is not None and settings.model is None and _own(settings.network) is None:
         with torch.device("meta"):
             networks.find(settings.network, classes=2, pretrained=False)
@@ -105,10 +109,12 @@ def _split(dataset: Dataset, scan: Scan, settings: Settings, model: Model | None
 def _split_again(dataset: Dataset, scan: Scan, settings: Settings, model: Model) -> Dataset | None:
     """As it was split when the model was trained, by what its run wrote down or by doing it once more; or None."""
     if settings.model is not None:
-        hashes = _hashes(scan)
-        splits = Run.holding(settings.model).splits_of(dataset.ids, [hashes[id] for id in dataset.ids])
+        run, hashes = Run.holding(settings.model), _hashes_of(dataset, scan)
+        splits = run.splits_of(dataset.ids, hashes)
         if splits is not None:
-            return replace(dataset, splits=splits)
+            changes = run.changes(dataset.ids, hashes)
+            since = changes.problems() if changes else ()
+            return replace(dataset, splits=splits, problems=(*dataset.problems, *since))
     how = model.provenance.get("split") or {}
     if not how or how.get("by") not in (None, *dataset.tags):
         return None
@@ -133,6 +139,12 @@ def _some(names: Sequence[str], most: int = 12) -> str:
     return ", ".join(map(repr, names[:most])) + more
 
 
+def _hashes_of(dataset: Dataset, scan: Scan) -> list[str]:
+    """The sha256 of each row's bytes."""
+    hashes = _hashes(scan)
+    return [hashes[id] for id in dataset.ids]
+
+
 def _hashes(scan: Scan) -> dict[str, str]:
     return dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
 
@@ -146,7 +158,7 @@ def _digest(dataset: Dataset, scan: Scan) -> str:
 
 
 def remembered_scan(dataset: Dataset, cache: Cache, threads: int | None) -> Generator[Progress, None, Scan]:
-    """The scan of exactly these bytes, made now or remembered."""
+    """The scan of exactly these bytes, made now or remembered; not remembered where it hung on the moment."""
     digest = hashlib.sha256(
         repr((dataset.ids, dataset.targets, dataset.splits, dataset.problems)).encode("utf-8", "surrogateescape")
     )
@@ -161,7 +173,8 @@ def remembered_scan(dataset: Dataset, cache: Cache, threads: int | None) -> Gene
     found = cache.get(key)
     if found is None:
         found = yield from scanning.scan(dataset, threads=threads)
-        cache.put(key, found)
+        if not any(problem.code in scanning.OF_THE_MOMENT for problem in found.quarantine):
+            cache.put(key, found)
     return found
 
 
@@ -176,8 +189,13 @@ def scanned(settings: Settings, cache: Cache | None = None) -> Generator[Progres
         "classes": list(dataset.classes),
         "tags": list(dataset.tags),
         "problems": [dataclasses.asdict(problem) for problem in scan.problems],
+        "quarantine": [
+            {"path": problem.where, "code": problem.code, "bytes": problem.size, "what": problem.what}
+            for problem in scan.quarantine
+        ],
         "same": [list(group) for group in scan.same],
         "near": [list(group) for group in scan.near],
+        "duplicates": scanning.duplicates(scan),
     }
 
 
@@ -185,55 +203,80 @@ def train(
     settings: Settings, *, out: str | Path | None = None, data: Any = None, cache: Cache | None = None
 ) -> Generator[Progress, None, tuple[Model, Run]]:
     """Train on images and save the model in a run's folder."""
-    check(settings)
-    material = yield from open_material(settings, cache or Cache(), data=data)
-    run = Run.start(settings, out=out)
-    with run.locked():
-        model = yield from fit(material, settings, run)
-    return model, run
+    with ranks.together():
+        check(settings)
+        material = yield from open_material(settings, cache or Cache(), data=data)
+        run = ranks.once(lambda: Run.start(settings, out=out))
+        with run.locked():
+            run.save_quarantine(material.scan)
+            model = yield from fit(material, settings, run)
+        return model, run
 
 
 def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress, None, Model]:
-    """Train a network on the training split, or go on where a killed run stopped; returns the saved model."""
-    if (run.model_folder / "model.json").is_file():
+    """Train a network on the training split, or go on where a killed run stopped; returns the saved model.
+
+    Raises ValueError where the data are not what they were when the run began.
+    """
+    ranks.once(lambda: run.check_data(material.dataset.ids, _hashes_of(material.dataset, material.scan)))
+    if ranks.once((run.model_folder / "model.json").is_file):
         run.drop_checkpoint()  # killed after the one was written and before the other went
         return Model.load(run.model_folder, network=_own(settings.network))
-    dataset, device = material.dataset, chosen_device(settings.device)
+    model, loop = _made_ready(material, settings)
+    run.save_data(material.dataset, material.scan)
+    torch.manual_seed(settings.seed)  # dropout draws from it
+    kept = ranks.once(run.load_checkpoint)
+    if kept is not None:
+        loop.restore(*kept)
+    watched = settings.tensorboard and ranks.is_first()
+    with board.opened(run.folder / "tensorboard", loop.step) if watched else nullcontext() as shown:
+        yield from _kept(loop, run, shown)
+    how = dataclasses.asdict(loop.settings)
+    model.provenance.update(training={**how, "steps": loop.steps}, best=loop.best, notes=loop.notes)
+    model = model if settings.tta == "none" else model.seeing(settings.tta)
+    if ranks.is_first():
+        model.save(run.model_folder)
+    run.drop_checkpoint()
+    return model
+
+
+def _made_ready(material: Material, settings: Settings) -> tuple[Model, training.Training]:
+    """A model that has learnt nothing yet, and the training that it is to get."""
+    dataset = material.dataset
     train, validation = dataset.split("train"), dataset.split("val")
     if len(set(train.targets)) < 2:
         raise ValueError(
             f"The training split of {dataset.name!r} has {len(set(train.targets))} class(es); a classifier needs 2. "
             f"{len(train)} rows of the classes {', '.join(map(repr, sorted(map(str, set(train.targets)))[:5]))}."
         )
-    name, reason = _chosen_network(material, settings)
+    name, reason = choosing.network_for(dataset, material.scan, settings)
     built = networks.find(name, classes=len(dataset.classes), pretrained=settings.pretrained, seed=settings.seed)
-    preprocessing = _preprocessing(material, settings, built)
-    how = usual(built, train, settings)
     task = shelf.load("tasks", "classify").Classify(
         dataset.classes,
-        preprocessing,
+        choosing.preprocessing_for(dataset, material.scan, settings, built),
         label_smoothing=settings.label_smoothing,
-        class_weights=_balanced(train) if settings.class_weights == "balanced" else None,
+        class_weights=choosing.balanced(train) if settings.class_weights == "balanced" else None,
     )
     model = Model.assemble(built, task, _provenance(material, settings, reason))
-    loop = training.Training(
+    return model, training.Training(
         model.network,
         task,
-        Loader(train, task, threads=settings.threads),
-        Loader(validation, task, threads=settings.threads) if len(validation) else None,
-        how,
-        device,
+        Loader(train, task, threads=settings.threads, workers=settings.workers),
+        Loader(validation, task, threads=settings.threads, workers=settings.workers) if len(validation) else None,
+        choosing.usual(built, train, settings),
+        chosen_device(settings.device),
     )
-    run.save_data(dataset, material.scan)
-    torch.manual_seed(settings.seed)  # dropout draws from it
-    kept = run.load_checkpoint()
-    if kept is not None:
-        loop.restore(*kept)
+
+
+def _kept(loop: training.Training, run: Run, shown: board.Board | None) -> Iterator[Progress]:
+    """The training; what it tells is logged and shown, and its state saved every now and then."""
     logged = {row["step"] for row in run.logged()}  # some of it may come again after a kill
     saved = time.monotonic()
     try:
         for progress in loop:
             yield progress
+            if shown is not None:
+                shown.add(progress)
             if progress.stage == "validate" and progress.done not in logged:
                 run.log({"step": progress.done, "steps": progress.total, **progress.numbers})
             if progress.stage in ("train", "validate") and time.monotonic() - saved > SAVE_EVERY:
@@ -243,63 +286,18 @@ def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress,
         if loop.steps is not None:
             run.save_checkpoint(*loop.state())
         raise
-    model.provenance.update(training={**_plain_settings(how), "steps": loop.steps}, best=loop.best)
-    model.save(run.model_folder)
-    run.drop_checkpoint()
-    return model
 
 
-def usual(built: networks.Built, train: Dataset, settings: Settings) -> training.Settings:
-    """How such a network is usually trained on so many images; what the user named wins.
-
-    A network that brings weights along needs few epochs and small steps below its new head. A small one from scratch
-    needs many: on a CPU the default budget is ten minutes, on a GPU none.
-    """
-    colour, count = not _grey(train), len(train)
-    if built.pretrained:
-        how = training.Settings(
-            epochs=10,
-            batch=32,
-            learning_rate=1e-3,
-            fine_tune=True,
-            weight_decay=0.02,
-            augmentation=augmenting.PHOTOS if colour else augmenting.GREY,
-        )
-    else:
-        many = count > 5000
-        how = training.Settings(
-            epochs=min(100.0, max(20.0, 50_000 / count)),
-            batch=128 if many else 64,
-            schedule="one-cycle",
-            optimizer="sgd" if many else "adamw",
-            learning_rate=0.2 if many else 4e-3,
-            weight_decay=5e-4 if many else 0.02,
-            clip=5.0,
-            augmentation=augmenting.SMALL if colour else augmenting.GREY,
-        )
-    named = {
-        field.name: getattr(settings, field.name)
-        for field in fields(training.Settings)
-        if getattr(settings, field.name, None) is not None
-    }
-    on_cpu = chosen_device(settings.device).type == "cpu"
-    if on_cpu and settings.epochs is None and settings.steps is None and settings.minutes is None:
-        named["minutes"] = 10.0
-    return replace(how, **named)
-
-
-def chosen_device(name: str) -> torch.device:
-    """`auto` is the first GPU, else the CPU. Raises ValueError for a device that is not there."""
-    if name == "auto":
-        return torch.device(
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"The device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return device
+def find_rate(
+    settings: Settings, *, data: Any = None, cache: Cache | None = None
+) -> Generator[Progress, None, rate_finder.Curve]:
+    """Which learning rate suits this network and these images? Trains nothing and writes nothing."""
+    check(settings)
+    material = yield from open_material(settings, cache or Cache(), data=data)
+    _, loop = _made_ready(material, settings)
+    torch.manual_seed(settings.seed)
+    yield from loop.train.prepare()
+    return (yield from rate_finder.find(loop))
 
 
 def code_version() -> str:
@@ -308,65 +306,6 @@ def code_version() -> str:
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return f"{version('seewhy')}-{digest.hexdigest()[:12]}"
-
-
-def _chosen_network(material: Material, settings: Settings) -> tuple[str, str]:
-    """A name for `networks.find`, and why."""
-    if settings.network is not None:
-        return settings.network, "named by you"
-    height, width = _usual_side(material.scan)
-    return networks.choose(
-        height=height, width=width, count=len(material.dataset.split("train")), classes=len(material.dataset.classes)
-    )
-
-
-def _preprocessing(material: Material, settings: Settings, built: networks.Built) -> Preprocessing:
-    """As the network's weights want it; otherwise the images' own size, and the training split's mean and spread."""
-    if built.preprocessing is not None:
-        own, size = built.preprocessing, built.preprocessing.size
-        if settings.image_size is not None:
-            size = (settings.image_size, settings.image_size)
-        elif built.pretrained and chosen_device(settings.device).type == "cpu":
-            size = (min(ON_A_CPU, size[0]), min(ON_A_CPU, size[1]))
-        return replace(own, size=size)
-    if settings.image_size is not None:
-        size = (settings.image_size, settings.image_size)
-    else:
-        height, width = _usual_side(material.scan)
-        size = (max(height, 8), max(width, 8)) if max(height, width) <= 64 else (64, 64)
-    mean, std = _mean_and_std(material.dataset.split("train"))
-    return Preprocessing(size=size, fit="squash", mean=mean, std=std)
-
-
-def _usual_side(scan: Scan) -> tuple[int, int]:
-    """The median height and width in pixels."""
-    height, width = (scan.files[name].drop_null().to_numpy() for name in ("height", "width"))
-    return int(np.median(height)), int(np.median(width))
-
-
-def _sample(dataset: Dataset, count: int) -> list[np.ndarray]:
-    """Some images, spread evenly over the rows."""
-    places = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).astype(int)
-    return [dataset.pixels(int(place)) for place in places]
-
-
-def _mean_and_std(dataset: Dataset) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Of each channel, in [0, 1], over at most 1,000 images; a channel that never varies gets a spread of 1."""
-    pixels = np.concatenate([image.reshape(-1, 3) for image in _sample(dataset, 1000)]).astype(np.float32) / 255
-    mean, std = pixels.mean(0), pixels.std(0)
-    std = np.where(std < 1e-3, 1.0, std)
-    return tuple(map(float, mean.round(5))), tuple(map(float, std.round(5)))  # type: ignore[return-value]
-
-
-def _grey(dataset: Dataset) -> bool:
-    """Whether the pictures have no colour: all three channels equal in all of a sample."""
-    return all((image == image[..., :1]).all() for image in _sample(dataset, 50))
-
-
-def _balanced(train: Dataset) -> tuple[float, ...]:
-    """Weights inverse to how often a class occurs, with mean 1 over the examples."""
-    counts = np.array([max(1, train.targets.count(name)) for name in train.classes])
-    return tuple(float(weight) for weight in len(train) / (len(counts) * counts))
 
 
 def _provenance(material: Material, settings: Settings, reason: str) -> dict[str, Any]:
@@ -388,10 +327,6 @@ def _provenance(material: Material, settings: Settings, reason: str) -> dict[str
 def versions() -> dict[str, str]:
     """Of SeeWhy, Python and PyTorch."""
     return {"seewhy": version("seewhy"), "python": platform.python_version(), "torch": torch.__version__}
-
-
-def _plain_settings(how: training.Settings) -> dict[str, Any]:
-    return dataclasses.asdict(how)
 
 
 def _why_none(scan: Scan) -> str:

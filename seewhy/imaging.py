@@ -1,96 +1,20 @@
-"""Pixels: image files read safely and by one rule, fitted to a network, and written for people to look at.
+"""Pixels: fitted to a network, and written for people to look at.
 
-Whatever a file holds, an image here is uint8 RGB, height x width x 3, upright. The rule a mode:
-
-    grey, black and white     the grey value three times
-    palette                   its colours
-    transparent of any kind   laid over white, as a page would show it
-    CMYK, YCbCr, HSV          Pillow's plain formula
-    16-bit grey, 32-bit       this image's own range stretched linearly: its smallest value black, its largest white
-    several frames            the first one
-
-Orientation in EXIF or TIFF is applied. Colour profiles are ignored. Only the kinds in KINDS are tried, and none with
-more pixels than MAX_PIXELS by its header.
+An image here is uint8 RGB, height x width x 3; `decoding` reads one from a file.
 """
 
 from __future__ import annotations
 
 import io
-import re
-import struct
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from seewhy.types import Preprocessing
-
-KINDS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-#: Endings of the files of these kinds.
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .bmp .dib .gif .tif .tiff .webp .ppm .pgm .pbm .pnm".split()  # noqa: SIM905
-)
-MAX_PIXELS = 50_000_000
-#: More than any image of MAX_PIXELS needs, even stored plainly in 16 bits a channel.
-MAX_BYTES = 500_000_000
-
-_WIDE_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-#: What Pillow raises on EXIF that is none; such a picture is taken to stand upright, as every viewer takes it.
-_UNREADABLE_EXIF = (SyntaxError, ValueError, KeyError, IndexError, TypeError, OSError, EOFError, struct.error)
-_QUIET_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-
-
-class Undecodable(ValueError):
-    """A sentence on why an image cannot be read, and a stable `code` for lists of problems."""
-
-    def __init__(self, sentence: str, code: str = "broken-image") -> None:
-        super().__init__(sentence)
-        self.code = code
-
-
-def decode(content: bytes, name: str = "") -> UInt8[np.ndarray, "height width 3"]:
-    """The pixels of an image file; `name` is for the words of errors.
-
-    Whatever is wrong with the file, what is raised is Undecodable, a ValueError.
-    """
-    label = repr(name) if name else "the image"
-    if not content:
-        raise Undecodable(f"{label} is an empty file", "empty-file")
-    if len(content) > MAX_BYTES:
-        raise Undecodable(f"{label} has {len(content):,} bytes; the most that is read is {MAX_BYTES:,}", "too-large")
-    _keep_pillow_quiet()
-    try:
-        with Image.open(io.BytesIO(content), formats=KINDS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise Undecodable(_too_many(label, f"{width:,} x {height:,}"), "too-large")
-            image.seek(0)
-            image.load()
-            return np.array(_rgb(_upright(image)))  # a copy that may be written to
-    except Undecodable:
-        raise
-    except Image.DecompressionBombError as error:
-        raise Undecodable(_too_many(label, "far too many"), "too-large") from error
-    except UnidentifiedImageError as error:
-        raise Undecodable(
-            f"{label} is not an image ({', '.join(KINDS)}) or is broken from its start, {content[:12]!r}",
-            "not-an-image",
-        ) from error
-    except Exception as error:  # Pillow raises a dozen other kinds on broken files
-        raise Undecodable(f"{label} cannot be decoded: {str(error) or type(error).__name__}") from error
 
 
 def encode_png(pixels: UInt8[np.ndarray, "height width 3"]) -> bytes:
@@ -174,50 +98,7 @@ def _resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.array(image.resize(size[::-1], Image.Resampling.BILINEAR))
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    """The one rule a mode."""
-    if image.mode in _WIDE_MODES:
-        return _stretched(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        page = Image.new("RGB", image.size, "white")
-        page.paste(image, mask=image)
-        return page
-    return image.convert("RGB")
-
-
-def _stretched(image: Image.Image) -> Image.Image:
-    """Wide grey values in 8 bits: the finite ones from black to white. NaN and an image of one value are black."""
-    values = np.asarray(image).astype(np.float32)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    values = np.nan_to_num(values, nan=low, posinf=high, neginf=low)
-    scale = 255 / (high - low) if high > low else 0.0
-    return Image.fromarray(np.round((values - low) * scale).astype(np.uint8)).convert("RGB")
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """Turned as EXIF says. Pillow has already turned a TIFF, and taken the mark away, when it is loaded."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except _UNREADABLE_EXIF:
-        return image
-    method = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if method is None else image.transpose(method)
-
-
 def _encoded(pixels: np.ndarray, kind: str, **settings: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, kind, **settings)
     return buffer.getvalue()
-
-
-def _too_many(label: str, size: str) -> str:
-    return f"{label} has {size} pixels by its header; the most that is read is {MAX_PIXELS:,}"
-
-
-def _keep_pillow_quiet() -> None:
-    """Pillow warns of odd files that it reads all the same. A filter that stands first holds in every thread, where
-    `warnings.catch_warnings` would not; it is looked for at each call, for others put theirs before it."""
-    if not warnings.filters or warnings.filters[0] != _QUIET_PILLOW:
-        warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -2,6 +2,7 @@
 
 What a small data set costs most is decoding and resizing, again each epoch. So examples are collated once, their
 images kept as bytes (a collated image is made of 256 levels, so nothing is lost), and a batch is a choice of rows.
+Threads or worker processes decode; the batches are the same to the bit. Ranks decode their shares.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from seewhy import ranks
 from seewhy.types import Batch, Dataset, Progress, Task
+from seewhy.workers import Room, Workers
 
 #: How many bytes of collated images are kept in memory before batches are decoded anew each epoch.
 MEMORY = 2_000_000_000
@@ -25,44 +29,92 @@ CHUNK = 64
 class Loader:
     """A data set as a task's batches. `prepare` decodes what fits in memory; without it every batch is decoded anew."""
 
-    def __init__(self, dataset: Dataset, task: Task, *, memory: int = MEMORY, threads: int | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, task: Task, *, memory: int = MEMORY, threads: int | None = None, workers: int = 0
+    ) -> None:
         self.dataset = dataset
         self.task = task
         self.threads = threads or os.cpu_count() or 1
+        self.workers = workers
         height, width = task.preprocessing.size
         self.fits = len(dataset) * 3 * height * width <= memory
         self._kept: Batch | None = None
+        self._pool: Workers | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def prepare(self) -> Iterator[Progress]:
-        """Decode and collate everything once, if it fits; tells how far it is."""
+        """Decode and collate everything once, if it fits; tells how far it is. Ranks take turns and tell each other."""
         if not self.fits or self._kept is not None or not len(self):
             return
         chunks = [range(start, min(start + CHUNK, len(self))) for start in range(0, len(self), CHUNK)]
-        collated: list[Batch] = []
-        for batch in _ahead(lambda index: _as_bytes(self._collate(index)), chunks, self.threads):
-            collated.append(batch)
+        own = self._decoded(chunks[ranks.number() :: ranks.count()])
+        collated: list[Any] = []
+        for place in range(len(chunks)):
+            teller = place % ranks.count()
+            batch = _owned(next(own)) if teller == ranks.number() else None
+            collated.append(ranks.told(batch, teller))
             yield Progress("decode", min(len(collated) * CHUNK, len(self)), len(self))
-        self._kept = _joined(collated)
+        self._kept = joined(collated)
 
     def batch(self, index: Sequence[int]) -> Batch:
         """The examples at these places, collated."""
         if self._kept is not None:
             return _as_floats(self._kept.rows(index))
-        return self._collate(index)
+        return _collated(self.dataset, self.task, index)
 
     def batches(self, order: Sequence[int], size: int) -> Iterator[Batch]:
-        """Batches of `size` in this order; the last may be smaller. While one is used the next are being decoded."""
-        places = [order[start : start + size] for start in range(0, len(order), size)]
-        if self._kept is not None:
-            yield from (self.batch(index) for index in places)
-        else:
-            yield from _ahead(self.batch, places, self.threads)
+        """Batches of `size` in this order; the last may be smaller."""
+        return self.each([order[start : start + size] for start in range(0, len(order), size)])
 
-    def _collate(self, index: Sequence[int]) -> Batch:
-        return self.task.collate([self.dataset[int(place)] for place in index])
+    def each(self, places: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        """The batch of each of these lists of places, in order. While one is used the next are being decoded."""
+        if self._kept is not None:
+            return (self.batch(index) for index in places)
+        if self.workers:
+            return map(_as_floats, self._decoded(places))
+        return _ahead(self.batch, places, self.threads)
+
+    def _decoded(self, places: Sequence[Sequence[int]]) -> Iterator[Batch]:
+        """Collated, with the images as bytes; those of workers hold until the next is asked for."""
+        if not self.workers:
+            yield from _ahead(lambda index: _as_bytes(_collated(self.dataset, self.task, index)), places, self.threads)
+            return
+        if self._pool is None and places:
+            height, width = self.task.preprocessing.size
+            most = max(map(len, places)) * 3 * height * width
+            self._pool = Workers(_Decoding(self.dataset, self.task), self.workers, most, self._named)
+        for (batch, shape), room in self._pool.results(places) if self._pool else ():
+            yield batch if shape is None else batch.with_inputs(image=torch.from_numpy(room[: prod(shape)]).view(shape))
+
+    def _named(self, places: Sequence[int], part: int) -> str:
+        return repr(self.dataset.ids[int(places[part])])
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """What a worker does: images become bytes in the room, if they fit; returns the rest, and their shape."""
+
+    dataset: Dataset
+    task: Task
+
+    def __call__(self, places: Sequence[int], room: Room, tell: Callable[[int], None]) -> tuple[Batch, Any]:
+        torch.set_num_threads(1)  # one a worker
+        examples = []
+        for part, place in enumerate(places):
+            tell(part)
+            examples.append(self.dataset[int(place)])
+        batch = _as_bytes(self.task.collate(examples))
+        images = batch.inputs["image"]
+        if images.numel() > len(room):
+            return batch, None
+        torch.from_numpy(room[: images.numel()]).view(images.shape).copy_(images)
+        return batch.with_inputs(image=None), tuple(images.shape)
+
+
+def _collated(dataset: Dataset, task: Task, places: Sequence[int]) -> Batch:
+    return task.collate([dataset[int(place)] for place in places])
 
 
 def _ahead(work: Callable[[Any], Any], items: Sequence[Any], threads: int) -> Iterator[Any]:
@@ -85,23 +137,27 @@ def _as_bytes(batch: Batch) -> Batch:
     return replace(batch, inputs={**batch.inputs, "image": batch.inputs["image"].mul(255).round_().to(torch.uint8)})
 
 
+def _owned(batch: Batch) -> Batch:
+    return batch.with_inputs(image=batch.inputs["image"].clone())
+
+
 def _as_floats(batch: Batch) -> Batch:
     return replace(batch, inputs={**batch.inputs, "image": batch.inputs["image"].float().div_(255)})
 
 
-def _joined(batches: Sequence[Batch]) -> Batch:
+def joined(batches: Sequence[Batch]) -> Batch:
     """Many batches as one."""
 
-    def joined(values: Sequence[Any]) -> Any:
+    def column(values: Sequence[Any]) -> Any:
         if isinstance(values[0], Tensor):
             return torch.cat(list(values))
         return None if values[0] is None else tuple(entry for value in values for entry in value)
 
     return Batch(
-        ids=joined([batch.ids for batch in batches]),
-        inputs={name: joined([batch.inputs[name] for batch in batches]) for name in batches[0].inputs},
-        targets=joined([batch.targets for batch in batches]),
-        tags=joined([batch.tags for batch in batches]),
-        masks=joined([batch.masks for batch in batches]),
-        boxes=joined([batch.boxes for batch in batches]),
+        ids=column([batch.ids for batch in batches]),
+        inputs={name: column([batch.inputs[name] for batch in batches]) for name in batches[0].inputs},
+        targets=column([batch.targets for batch in batches]),
+        tags=column([batch.tags for batch in batches]),
+        masks=column([batch.masks for batch in batches]),
+        boxes=column([batch.boxes for batch in batches]),
     )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors.torch import save
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from seewhy import files
 from seewhy.types import Preprocessing
+from seewhy.views import Views
 from seewhy.weights import from_safetensors
 
 MANIFEST, WEIGHTS = "model.json", "weights.safetensors"
@@ -29,7 +30,16 @@ LARGEST_SIDE = 8192
 #: No width, depth or number of groups of a network is beyond it.
 LARGEST_SETTING = 65_536
 #: What of a model's past is used later on, and of which kind it is; what else stands there is only shown.
-PAST = {"split": dict, "training": dict, "best": dict, "counts": dict, "assumed": list, "data": str, "data_digest": str}
+PAST = {
+    "split": dict,
+    "training": dict,
+    "best": dict,
+    "counts": dict,
+    "assumed": list,
+    "notes": list,
+    "data": str,
+    "data_digest": str,
+}
 
 
 def write(folder: Path, described: Mapping[str, Any], network: nn.Module) -> None:
@@ -121,9 +131,19 @@ class Manifest:
             isinstance(one, (str, int, type(None))) for one in split.values()
         ):
             raise ValueError(f"{self.path}: the provenance's 'split' is {_shortly(split)}")
-        if not all(isinstance(one, str) for one in told.get("assumed") or ()):
-            raise ValueError(f"{self.path}: the provenance's 'assumed' is {_shortly(told['assumed'])}")
+        for name in ("assumed", "notes"):
+            if not all(isinstance(one, str) for one in told.get(name) or ()):
+                raise ValueError(f"{self.path}: the provenance's {name!r} is {_shortly(told[name])}")
         return told
+
+    def views(self) -> Views:
+        """In which ways each image is seen; one that says nothing sees it as it is."""
+        views = self.content.get("views", "none")
+        if views not in get_args(Views):
+            raise ValueError(
+                f"{self.path}: 'views' is {_shortly(views)}, which is none of {', '.join(get_args(Views))}"
+            )
+        return views
 
     def weights(self) -> dict[str, Tensor]:
         """The tensors beside the manifest, whose bytes must be those it was written with."""

@@ -20,7 +20,7 @@ from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from seewhy import hooks, manifest, networks, reading, shelf
 from seewhy.files import sha256
 from seewhy.types import Answer, Example, Preprocessing, Task
+from seewhy.views import Views, mean_over_views
 
 #: Where a run keeps its model.
 IN_RUN = "model"
@@ -37,22 +38,30 @@ UNTOLD = Preprocessing(size=(224, 224), fit="crop", mean=(0.0, 0.0, 0.0), std=(1
 
 
 class Normalised(nn.Module):
-    """A network for RGB images in [0, 1]: (image - mean) / std a channel, then the body, then the merge if any."""
+    """A network for RGB images in [0, 1]: (image - mean) / std a channel, then the body in each of the views, then the
+    merge if any."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, body: nn.Module, mean: Sequence[float], std: Sequence[float], merge: nn.Module | None = None
+        self,
+        body: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        merge: nn.Module | None = None,
+        views: Views = "none",
     ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32)[:, None, None], persistent=False)
         self.body = body
         self.merge = merge
+        self.views = views
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Any:
-        output = self.body((image - self.mean) / self.std)
+        x = (image - self.mean) / self.std
+        output = self.body(x) if self.views == "none" else mean_over_views(self.body, x, self.views)
         return output if self.merge is None else self.merge(output)
 
 
@@ -105,6 +114,11 @@ class Model:
     def preprocessing(self) -> Preprocessing:
         """How an image becomes its input."""
         return self.task.preprocessing
+
+    @property
+    def views(self) -> Views:
+        """In which ways it sees each image."""
+        return self.network.views
 
     # ------------------------------------------------------------------------------------------------ making
 
@@ -196,11 +210,27 @@ class Model:
             groups = {new: tuple(name for one in old for name in self.mapping[one]) for new, old in groups.items()}
         place = {name: index for index, name in enumerate(self.outputs)}
         merge = Merge([[place[name] for name in group] for group in groups.values()])
-        network = Normalised(self.network.body, self.preprocessing.mean, self.preprocessing.std, merge)
-        network.training = self.network.training  # the body keeps the modes it has
-        network.to(self.network.mean.device)
         task = _task(self.task.name, tuple(groups), self.preprocessing)
+        network = self._around_body(merge, self.views)
         return Model(network, task, self.name, self.settings, self.outputs, groups, dict(self.provenance))
+
+    def seeing(self, views: str) -> Model:
+        """The same network answering by the mean over several views of an image: none, flip (2), crops (10 passes).
+
+        Raises ValueError for views that do not exist.
+        """
+        for known in get_args(Views):
+            if views == known:
+                network = self._around_body(self.network.merge, known)
+                return replace(self, network=network, provenance={**self.provenance, "views": known})
+        near = shelf.nearest(views, get_args(Views))
+        raise ValueError(f"No views {views!r}. {near}There are: {', '.join(get_args(Views))}.")
+
+    def _around_body(self, merge: nn.Module | None, views: Views) -> Normalised:
+        """The same body, which keeps the modes it has, where it is."""
+        network = Normalised(self.network.body, self.preprocessing.mean, self.preprocessing.std, merge, views)
+        network.training = self.network.training
+        return network.to(self.network.mean.device)
 
     # ----------------------------------------------------------------------------------------------- answering
 
@@ -289,7 +319,8 @@ class Model:
         model = cls(body, task, name, settings, outputs, provenance=told.provenance())
         model.network.eval().to(_device(device))
         mapping = told.mapping()
-        return model if mapping is None else model.subset(mapping)
+        model = model if mapping is None else model.subset(mapping)
+        return model if told.views() == "none" else model.seeing(told.views())
 
     def _described(self) -> dict[str, Any]:
         """All but the weights and the past, in plain values."""
@@ -300,6 +331,7 @@ class Model:
             "task": self.task.name,
             "outputs": list(self.outputs),
             "mapping": None if self.mapping is None else {new: list(old) for new, old in self.mapping.items()},
+            "views": self.views,
             "preprocessing": {
                 "size": list(fitted.size),
                 "fit": fitted.fit,

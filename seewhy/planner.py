@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from seewhy import chance, explaining, fitting, imaging, shelf, splitting, statistics
+from seewhy import chance, explaining, fitting, imaging, ranks, shelf, splitting, statistics
 from seewhy.cache import Cache
 from seewhy.files import fingerprint, sha256
 from seewhy.fitting import Material
@@ -50,9 +50,10 @@ class Planner:
         if self.material is None or self.model is None:
             raise Unavailable("it needs the images and the network; only a table of predictions was given")
         key = self._key(need, self.material, self.model)
-        table = None if need.table in CHEAP else self.cache.get(key)
+        table = None if need.table in CHEAP else ranks.once(lambda: self.cache.get(key))
         if table is None:
-            table = yield from MAKERS[need.table](self, self.material, self.model, **dict(need.settings))
+            work = MAKERS[need.table](self, self.material, self.model, **dict(need.settings))
+            table = yield from work if need.table in SHARED else ranks.once_through(work)
             if need.table not in CHEAP:
                 self.cache.put(key, table)
         return table
@@ -70,7 +71,8 @@ class Planner:
         if not len(rows):
             raise Unavailable(f"there is no image in the {split} split")
         device = fitting.chosen_device(self.settings.device)
-        return (yield from predict(model.network.to(device), Loader(rows, model.task), device=device))
+        loader = Loader(rows, model.task, workers=self.settings.workers)
+        return (yield from predict(model.network.to(device), loader, device=device))
 
     def linear_baseline(self, material: Material, model: Model) -> Generator[Progress, None, Predictions]:
         """Logistic regression on 16 x 16 pixels: what a network must beat to be worth its cost."""
@@ -181,6 +183,9 @@ def _own_code(need: Need, model: Model) -> list[str]:
     modules += [module for name, module in sys.modules.items() if name == model.name.partition(":")[0]]
     return [sha256(module.__file__) for module in modules if module.__file__ is not None]
 
+
+#: Tables that ranks make together; the first makes all others alone.
+SHARED = frozenset({"baseline"})
 
 #: Tables that cost less to make than to keep.
 CHEAP = frozenset({"train_targets", "rows", "scan", "log"})

@@ -19,7 +19,7 @@ import pyarrow.parquet
 import torch
 from torch import Tensor, nn
 
-from seewhy import files, hooks
+from seewhy import files, hooks, ranks
 from seewhy.loading import Loader
 from seewhy.shelf import nearest
 from seewhy.types import PART_COLUMNS, PREDICTION_COLUMNS, Answer, Predictions, Progress
@@ -34,21 +34,42 @@ def predict(
     """Run the network once over all rows of the loader; returns the table, yields how far it is.
 
     Costs one forward pass an example. For the baseline (condition "") the log-probabilities, and the embeddings, which
-    are the inputs of the network's last linear layer, are kept beside the table.
+    are the inputs of the network's last linear layer, are kept beside the table. Ranks take a part of the rows each,
+    and each gets the whole table.
     """
+    yield from loader.prepare()
+    dataset = loader.dataset
+    rows = range(len(dataset))[ranks.share(len(dataset))]
+    found = yield from ranks.from_each(_answered(network, loader, rows, batch, condition, device))
+    table = pa.concat_tables([part for part, _, _ in found])
+    for name, tag in dataset.tags.items():
+        table = table.append_column(f"tag:{name}", column_of(tag))
+    parts = [row for _, rows_of_parts, _ in found for row in rows_of_parts]
+    beside = {
+        name: [array for _, _, arrays in found for array in arrays[name]]
+        for name in ("log_probabilities", "embeddings")
+    }
+    whole = {name: np.concatenate(each) for name, each in beside.items() if sum(map(len, each)) == len(dataset) > 0}
+    children = pa.Table.from_pylist(parts, schema=PART_COLUMNS) if parts else None
+    return Predictions(table, loader.task.classes, children, **whole)
+
+
+def _answered(
+    network: nn.Module, loader: Loader, rows: range, batch: int, condition: str, device: str | torch.device
+) -> Generator[Progress, None, tuple[pa.Table, list[dict[str, Any]], dict[str, list[np.ndarray]]]]:
+    """The table of these rows, the parts of their answers, and the arrays beside them, a batch each."""
     dataset, task = loader.dataset, loader.task
     columns: dict[str, list[Any]] = {name: [] for name in PREDICTION_COLUMNS.names}
     parts: list[dict[str, Any]] = []
     beside: dict[str, list[np.ndarray]] = {"log_probabilities": [], "embeddings": []}
-    yield from loader.prepare()
     began, done = time.perf_counter(), 0
-    for chunk in loader.batches(range(len(dataset)), batch):
+    for chunk in loader.batches(rows, batch):
         moved = chunk.to(device)
         with hooks.frozen(network), torch.inference_mode(), _embedding(network) as seen:
             output = network(**moved.inputs)
             loss, logodds = task.loss(output, moved), task.logodds_true(output, moved)
             logs, answers = task.log_probabilities(output), task.decode(output)
-        targets = dataset.targets[done : done + len(chunk)]
+        targets = [dataset.targets[row] for row in rows[done : done + len(chunk)]]
         labelled = [target is not None for target in targets]
         columns["id"] += chunk.ids
         columns["condition"] += [condition] * len(chunk)
@@ -66,19 +87,13 @@ def predict(
         for id, answer in zip(chunk.ids, answers, strict=True):
             parts += _parts(id, condition, answer)
         if not condition:
-            for name, values in (("log_probabilities", logs), ("embeddings", seen[0] if seen else None)):
+            for name, values in (("log_probabilities", logs), ("embeddings", seen[-1] if seen else None)):
                 if values is not None and values.ndim == 2 and len(values) == len(chunk):
                     beside[name].append(values.clamp(-LARGEST, LARGEST).cpu().numpy().astype(np.float16))
         done += len(chunk)
         speed = done / max(time.perf_counter() - began, 1e-9)
-        yield Progress("predict", done, len(dataset), {"images_per_second": speed})
-    table = pa.table(columns, schema=PREDICTION_COLUMNS)
-    for name, tag in dataset.tags.items():
-        table = table.append_column(f"tag:{name}", column_of(tag))
-    whole = {name: np.concatenate(found) for name, found in beside.items() if sum(map(len, found)) == done > 0}
-    return Predictions(
-        table, task.classes, pa.Table.from_pylist(parts, schema=PART_COLUMNS) if parts else None, **whole
-    )
+        yield Progress("predict", done, len(rows), {"images_per_second": speed})
+    return pa.table(columns, schema=PREDICTION_COLUMNS), parts, beside
 
 
 def save(predictions: Predictions, folder: str | Path) -> None:
@@ -207,7 +222,8 @@ def _check_table(table: pa.Table, path: Path) -> None:
 
 @contextmanager
 def _embedding(network: nn.Module) -> Iterator[list[Tensor]]:
-    """A list that receives the input of the network's last linear layer at each pass; empty where there is none."""
+    """A list that receives the input of the network's last linear layer at each pass; empty where there is none. Of
+    several views of an image the last is the image as it is."""
     seen: list[Tensor] = []
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
     if not linear:

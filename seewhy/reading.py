@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
-from seewhy import imaging
-
-#: Which of PIL's modes each kind of file holds as they are; PIL itself makes RGB of any other.
-HELD_BY = {"PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"), "TIFF": ("CMYK", "YCbCr", "I", "F")}
+from seewhy import decoding
 
 
 def is_one(images: Any) -> bool:
@@ -36,9 +32,9 @@ def read(image: Any) -> Float[Tensor, "3 height width"]:
         path = Path(image)
         if not path.is_file():
             raise FileNotFoundError(f"No image file {str(path)!r}")
-        return _scaled(imaging.decode(path.read_bytes(), str(path)))
+        return _scaled(decoding.decode(path.read_bytes(), str(path)))
     if isinstance(image, Image.Image):
-        return _scaled(_decoded(image))
+        return _scaled(decoding.as_pixels(image))
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3:
         if image.shape[2] not in (1, 3):
             raise ValueError(f"An array of bytes is an image as height x width x 3 or grey; this one is {image.shape}")
@@ -48,15 +44,6 @@ def read(image: Any) -> Float[Tensor, "3 height width"]:
     if isinstance(image, Tensor):
         return _checked(image.detach().cpu())
     raise ValueError(f"{type(image).__name__} is no image; give a path, a PIL image, an array of numbers or a tensor")
-
-
-def _decoded(image: Image.Image) -> UInt8[np.ndarray, "height width 3"]:
-    """A PIL image as if it had been read from a file, so that one rule for each mode holds everywhere."""
-    upright = ImageOps.exif_transpose(image)
-    kind = next((kind for kind, modes in HELD_BY.items() if upright.mode in modes), None)
-    held = io.BytesIO()
-    (upright.convert("RGB") if kind is None else upright).save(held, kind or "PNG")
-    return imaging.decode(held.getvalue(), "the PIL image")
 
 
 def _scaled(pixels: UInt8[np.ndarray, "height width 3"]) -> Float[Tensor, "3 height width"]:

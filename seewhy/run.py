@@ -1,7 +1,10 @@
 """A run's folder: what was asked, what happened, what came of it, so that it can be resumed, audited again, shown.
 
+Of several ranks the first alone holds it and writes; the others read what it wrote.
+
 settings.json           what the run was asked to do
 data.parquet            id, split, sha256 of each row: what the model has and has not seen
+quarantine.csv          the files that were left out, and why
 progress.jsonl          what happened, line by line
 checkpoint.safetensors  the last state of an unfinished training
 model/                  the trained model
@@ -18,6 +21,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +33,47 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from seewhy import files
+from seewhy import files, ranks
 from seewhy.settings import Settings
-from seewhy.types import Dataset, Scan
+from seewhy.types import Dataset, Problem, Scan
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Which images, by id, are not what they were when a model was made from them, and how many are.
+
+    Where none is (`kept` is 0) these are other data, whatever the files are called.
+    """
+
+    kept: int
+    changed: tuple[str, ...]
+    missing: tuple[str, ...]
+    new: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.changed or self.missing or self.new)
+
+    def __str__(self) -> str:
+        """Such as "1 changed ('cat/1.png'), 2 new ('cat/2.png', 'cat/3.png')"."""
+        return ", ".join(
+            f"{len(ids):,} {name} ({', '.join(map(repr, ids[:5]))}{', ...' if len(ids) > 5 else ''})"
+            for name, ids in (("changed", self.changed), ("missing", self.missing), ("new", self.new))
+            if ids
+        )
+
+    def problems(self) -> Iterator[Problem]:
+        """Each file that has changed, and how many are missing or new, for a model that is asked about these data;
+        nothing of other data."""
+        if not self.kept:
+            return
+        for id in self.changed:
+            yield Problem("changed-since-training", id, "the model was trained when this file held other bytes")
+        if self.missing:
+            what = f"{len(self.missing):,} images that the model was made from are not here; this is the first"
+            yield Problem("missing-since-training", self.missing[0], what)
+        if self.new:
+            what = f"{len(self.new):,} images were not here when the model was made; this is the first"
+            yield Problem("new-since-training", self.new[0], what)
 
 
 class Run:
@@ -107,6 +149,9 @@ class Run:
 
         Raises RuntimeError naming the process that holds it already.
         """
+        if not ranks.is_first():
+            yield
+            return
         lock, holder = FileLock(self.folder / "lock"), self.folder / "holder"
         try:
             lock.acquire(timeout=0)
@@ -121,6 +166,7 @@ class Run:
             files.remove(holder, quietly=True)
             lock.release()
 
+    @ranks.by_the_first
     def log(self, row: Mapping[str, Any]) -> None:
         """Add a line to what happened."""
         files.append_line(self.folder / "progress.jsonl", dict(row))
@@ -129,6 +175,7 @@ class Run:
         """What happened so far."""
         return files.read_lines(self.folder / "progress.jsonl")
 
+    @ranks.by_the_first
     def save_checkpoint(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
         """Keep the state of a training, in one file, so that it is the old state or the new one."""
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -146,10 +193,12 @@ class Run:
         except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is damaged ({error}); delete it to train from the beginning") from error
 
+    @ranks.by_the_first
     def drop_checkpoint(self) -> None:
         """A finished training needs no state."""
         files.remove(self.folder / "checkpoint.safetensors")
 
+    @ranks.by_the_first
     def save_data(self, dataset: Dataset, scan: Scan) -> None:
         """Remember which rows were in which split, by content."""
         hashes = dict(zip(scan.files["id"].to_pylist(), scan.files["sha256"].to_pylist(), strict=True))
@@ -160,19 +209,57 @@ class Run:
         pa.parquet.write_table(table, buffer)
         files.write_bytes(self.folder / "data.parquet", buffer.getvalue())
 
+    @ranks.by_the_first
+    def save_quarantine(self, scan: Scan) -> None:
+        """List the files that were left out, for whoever is to mend them."""
+        rows = ((problem.where, problem.code, problem.size, problem.what) for problem in scan.quarantine)
+        files.write_csv(self.folder / "quarantine.csv", ("path", "code", "bytes", "what"), rows)
+
+    def _rows(self) -> list[dict[str, Any]] | None:
+        """What `save_data` wrote; None if nothing is known."""
+        path = self.folder / "data.parquet"
+        return pa.parquet.read_table(path).to_pylist() if self.settings is not None and path.is_file() else None
+
     def splits_of(self, ids: Sequence[str], hashes: Sequence[str]) -> tuple[str, ...] | None:
-        """The split of each row when the model was made: of the same row, else of the same content, else "test".
+        """The split of each row when the model was made: of the same row, else of the same content, else, if these are
+        its data and this file was changed since, of the same id, else "test".
 
         Content that the model has seen in training counts as seen wherever else it lies. None if nothing is known.
         """
-        path = self.folder / "data.parquet"
-        if self.settings is None or not path.is_file():
+        rows, changes = self._rows(), self.changes(ids, hashes)
+        if rows is None or changes is None:
             return None
         order = ("test", "val", "train")
-        rows = sorted(pa.parquet.read_table(path).to_pylist(), key=lambda row: order.index(row["split"]))
+        rows = sorted(rows, key=lambda row: order.index(row["split"]))
         known: dict[Any, str] = {row["sha256"]: row["split"] for row in rows}
         known |= {(row["id"], row["sha256"]): row["split"] for row in rows}
-        return tuple(known.get(row, known.get(row[1], "test")) for row in zip(ids, hashes, strict=True))
+        changed = {row["id"]: row["split"] for row in rows} if changes.kept else {}
+        return tuple(
+            known.get((id, sha256), known.get(sha256, changed.get(id, "test")))
+            for id, sha256 in zip(ids, hashes, strict=True)
+        )
+
+    def changes(self, ids: Sequence[str], hashes: Sequence[str]) -> Changes | None:
+        """What is otherwise in these data than in those the model was made from; None if nothing is known of them."""
+        rows = self._rows()
+        if rows is None:
+            return None
+        before, now = {row["id"]: row["sha256"] for row in rows}, dict(zip(ids, hashes, strict=True))
+        return Changes(
+            kept=len(before.items() & now.items()),
+            changed=tuple(id for id in now if id in before and before[id] != now[id]),
+            missing=tuple(id for id in before if id not in now),
+            new=tuple(id for id in now if id not in before),
+        )
+
+    def check_data(self, ids: Sequence[str], hashes: Sequence[str]) -> None:
+        """Raises ValueError, naming the files, where a run would go on with other data than it began with."""
+        changes = self.changes(ids, hashes)
+        if changes:
+            raise ValueError(
+                f"The data are not those that {self.folder} was trained on: {changes}. Put them back to go on with it, "
+                "or name another folder with --out to train on them as they are now."
+            )
 
     def save_shown(self, images: Mapping[str, np.ndarray], beside: Iterable[tuple[str, bytes]]) -> str:
         """Keep what the report draws, thumbnails and the files `beside` them, so that it can be written again without

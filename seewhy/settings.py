@@ -14,8 +14,13 @@ from typing import Any, Literal, get_args, get_type_hints
 
 from seewhy.shelf import nearest
 
-POSITIVE = frozenset({"minutes", "epochs", "steps", "batch", "learning_rate", "image_size", "threads"})
-BELOW_ONE = frozenset({"label_smoothing"})
+POSITIVE = frozenset(
+    {"minutes", "epochs", "steps", "batch", "learning_rate", "image_size", "threads", "accumulate", "clip"}
+)
+NOT_NEGATIVE = frozenset({"mixup", "cutmix", "workers"})
+BELOW_ONE = frozenset({"label_smoothing", "ema"})
+UP_TO_ONE = frozenset({"layer_decay", "grow_from"})
+UP_TO_TEN = frozenset({"rand_augment"})
 
 
 def _asked(help: str, default: Any = None) -> Any:
@@ -54,10 +59,26 @@ class Settings:
     epochs: float | None = _asked("Passes over the training images. [by their number]")
     steps: int | None = _asked("Training steps; wins over epochs. With the count a run wrote down, reproduces it.")
     batch: int | None = _asked("Images a training step.")
-    learning_rate: float | None = _asked("The largest learning rate.")
+    accumulate: int | None = _asked("Work each batch off in so many pieces: less memory, the same gradient. [1]")
+    learning_rate: float | None = _asked("The largest learning rate; `seewhy lr DATA` suggests one.")
+    layer_decay: float | None = _asked("Each block before the answer learns at so much of the next one's rate. [1]")
     optimizer: Literal["adamw", "sgd"] | None = _asked("adamw or sgd.")
     schedule: Literal["cosine", "one-cycle", "constant"] | None = _asked("cosine, one-cycle or constant.")
     weight_decay: float | None = _asked("How strongly weights are pulled to zero.")
+    clip: float | None = _asked("The longest gradient; a longer one is shortened to it.")
+    ema: float | None = _asked("Validate and keep a moving average of the weights: its decay, such as 0.999. [0: none]")
+    rand_augment: float | None = _asked("RandAugment's strength, 0 to 10: two more changes to each training image. [0]")
+    mixup: float | None = _asked("Blend pairs of training images: Beta's parameter, such as 0.2. [0: never]")
+    cutmix: float | None = _asked("Paste a box of one training image into another: Beta's, such as 1. [0: never]")
+    grow_from: float | None = _asked("Begin with images of so much of the side, then grow in 4 steps. [1: full size]")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] | None = _asked(
+        "The numbers that training computes in; auto is bf16 or fp16 on a GPU, else fp32. [auto]"
+    )
+    compile: bool | None = _asked("Whether to compile the network first: a minute or more, then quicker steps. [no]")
+    tta: Literal["none", "flip", "crops"] = _asked(
+        "Answer by the mean over views of an image: flip, 2 passes; crops, 10. The model keeps it.", "none"
+    )
+    tensorboard: bool = _asked("Whether to log for TensorBoard, in the run's folder.", False)
     label_smoothing: float = _asked("0 to 1; smoothed labels make a network less sure than it is right.", 0.0)
     class_weights: Literal["none", "balanced"] = _asked("balanced: rare classes weigh more; none.", "none")
     patience: int | None = _asked("Stop after so many epochs without a better validation result. [never]")
@@ -71,6 +92,11 @@ class Settings:
     seed: int = _asked("Split, first weights, order and augmentation follow from it.", 0)
     device: str = _asked("auto, cpu, cuda, cuda:1, mps.", "auto")
     threads: int | None = _asked("CPU threads. [all]")
+    workers: int = field(
+        default=0,
+        compare=False,  # it changes no result, so a run may be resumed with another number
+        metadata={"help": "Processes that decode images; 0: threads do. The same batches either way."},
+    )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
@@ -95,6 +121,12 @@ class Settings:
                 raise ValueError(f"Setting {name} is {value!r}; it must be more than 0")
             if kind is int and not -(2**63) <= value < 2**63:
                 raise ValueError(f"Setting {name} is {value!r}; it must fit into 64 bits")
+            if name in NOT_NEGATIVE and not 0 <= float(value) < math.inf:
+                raise ValueError(f"Setting {name} is {value!r}; it must be at least 0")
+            if name in UP_TO_ONE and not 0 < float(value) <= 1:
+                raise ValueError(f"Setting {name} is {value!r}; it must be more than 0 and at most 1")
+            if name in UP_TO_TEN and not 0 <= float(value) <= 10:
+                raise ValueError(f"Setting {name} is {value!r}; it must be at least 0 and at most 10")
             if name in BELOW_ONE and not 0 <= float(value) < 1:
                 raise ValueError(f"Setting {name} is {value!r}; it must be at least 0 and less than 1")
         chosen: dict[str, Any] = {

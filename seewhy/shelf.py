@@ -11,10 +11,11 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -60,7 +61,7 @@ def members(shelf: str) -> dict[str, Member]:
     for folder in package.__path__:
         for path in sorted(Path(folder).glob("[!_]*.py")):
             _add(found, _read(path.stem, shelf, f"seewhy.{shelf}.{path.stem}", path))
-    for point in entry_points(group=f"seewhy.{shelf}"):
+    for point in _others(f"seewhy.{shelf}", tuple(sys.path)):
         spec = importlib.util.find_spec(point.value)
         if spec is None or spec.origin is None:
             raise ValueError(f"The entry point {point.name!r} of seewhy.{shelf} names no module: {point.value!r}")
@@ -100,6 +101,12 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name.lower(), {known.lower(): known for known in names}, n=1, cutoff=0.6)
     original = {known.lower(): known for known in names}
     return f"Did you mean {original[close[0]]!r}? " if close else ""
+
+
+@cache
+def _others(group: str, path: tuple[str, ...]) -> EntryPoints:
+    """What the packages on the path add; to look costs a read of each one's file of entry points."""
+    return entry_points(group=group)
 
 
 def _add(found: dict[str, Member], member: Member) -> None:

@@ -111,7 +111,11 @@ class Problem:
 
 @runtime_checkable
 class Source(Protocol):
-    """Where rows come from. It can be pickled, so that worker processes can hold one; it never writes."""
+    """Where rows come from. It can be pickled, so that worker processes can hold one; it never writes.
+
+    One whose `content` is an image file, so that `pixels` is `decoding.decode` of it, says so by a further method,
+    `file_name(row) -> str`; a scan then decodes it in a process of its own.
+    """
 
     def content(self, row: int) -> bytes:
         """The stored bytes of a row's image, before decoding: what is hashed and what duplicates are judged by."""
@@ -174,6 +178,12 @@ class Dataset:
     def content(self, index: int) -> bytes:
         """The stored bytes of the image."""
         return self.source.content(int(self.rows[index]))
+
+    def file_name(self, index: int) -> str | None:
+        """What the image file is called whose bytes `content` gives, so that whoever likes may decode them elsewhere;
+        None where the source says nothing of files: then only its `pixels` knows how."""
+        named = getattr(self.source, "file_name", None)
+        return None if named is None else named(int(self.rows[index]))
 
     def subset(self, index: Sequence[int] | Int[np.ndarray, " chosen"]) -> Dataset:
         """The rows at these places, in this order; classes stay, so that a missing one shifts no other."""
@@ -596,13 +606,15 @@ class Scan:
     """What was found out about the files before the first step, one row an example of the data set.
 
     `files` has the columns id, split, target, bytes, sha256, width, height. `same` and `near` are groups of two or more
-    ids whose images are equal, or so alike that they must not stand on both sides of a split.
+    ids whose images are equal, or so alike that they must not stand on both sides of a split. `quarantine` are those of
+    the problems for which a file is left out, one a file.
     """
 
     files: pa.Table
     problems: tuple[Problem, ...] = ()
     same: tuple[tuple[str, ...], ...] = ()
     near: tuple[tuple[str, ...], ...] = ()
+    quarantine: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

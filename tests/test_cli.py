@@ -26,7 +26,7 @@ def test_help_answers_at_once_and_loads_nothing_heavy():
 
 def test_every_command_has_a_sentence_of_help(command):
     shown = command("--help").out
-    for name in ("audit", "train", "predict", "explain", "networks", "scan", "report", "cache"):
+    for name in ("audit", "train", "predict", "explain", "export", "networks", "scan", "report", "cache"):
         assert re.search(rf"^\s+{name}\s+\w", shown, re.MULTILINE), name
         assert command(name, "--help").code == 0
 
@@ -55,6 +55,8 @@ WRONG = [
     (("audit", "photos", "--out", "photos/run"), "photos/run lies inside the data, which are only read"),
     (("predict", "lite0", "nowhere.jpg"), "There is no 'nowhere.jpg'"),
     (("predict", "lenet", "photos"), "The network 'lenet' has no weights of its own"),
+    (("export", "lite0", "lite0.jpg"), "The name 'lite0.jpg' does not tell the format; end it in .onnx (onnx)"),
+    (("export", "lite0", "x.onnx", "--format", "onx"), "No format 'onx'. Did you mean 'onnx'?"),
     (("networks", "lennet5"), "No network 'lennet5'. Did you mean 'lenet5'?"),
     (("report", "photos"), "photos holds no finished run; `seewhy audit` makes one"),
     (("scan", "photos", "--label", "x"), "photos is read as folder, which has no columns"),
@@ -122,6 +124,24 @@ def test_predict_names_what_it_cannot_read_and_fails_only_where_it_can_read_noth
     told = json.loads(explained.out)
     assert [each["id"] for each in told["failed"]] == [str(broken)]
     assert len(told["explanations"]) == 1
+
+
+def test_a_learning_rate_is_suggested_for_people_and_for_programs_and_nothing_is_left(here, command, photos, content):
+    before = content(here)
+    asked = ("lr", photos, "--network", "resnet_tiny", "--batch", 8, "--threads", 1)
+    found = json.loads(command(*asked, "--json").out)
+    assert found["rates"][0] <= found["suggested"] < found["rates"][-1]
+    assert len(found["rates"]) == len(found["losses"])
+    shown = command(*asked)
+    assert shown.code == 0
+    assert shown.out.splitlines()[-1] == f"--learning-rate {found['suggested']:.2g}"
+    assert content(here) == before
+
+
+def test_an_answer_by_several_views_says_so(command, photos):
+    said = json.loads(command("predict", "lite0", photos / "cat" / "0.png", "--tta", "flip", "--json").out)
+    assert said["views"] == "flip"
+    assert said["answers"][0]["answer"]
 
 
 def test_explain_writes_pictures_and_checks_names_first(here, command, photos):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 import shlex
@@ -19,8 +20,9 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from seewhy import cli, shelf
-from seewhy.imaging import decode, encode_png
+from seewhy import cli, shelf, training
+from seewhy.decoding import decode
+from seewhy.imaging import encode_png
 from seewhy.settings import kinds
 
 ROOT = Path(__file__).parent.parent
@@ -190,6 +192,16 @@ def test_models_are_loaded_as_the_page_says(section, reader):
     play(sections("models.md")[section], reader)
 
 
+@pytest.mark.parametrize("section", marked("training.md"))
+def test_it_trains_as_the_page_says(section, reader):
+    play(sections("training.md")[section], reader)
+
+
+@pytest.mark.parametrize("section", marked("networks.md"))
+def test_the_page_of_the_networks_says_what_works(section, reader):
+    play(sections("networks.md")[section], reader)
+
+
 @pytest.mark.parametrize("section", marked("add_one.md"))
 def test_one_can_be_added_as_the_page_says(section, reader):
     play(sections("add_one.md")[section], reader)
@@ -243,7 +255,19 @@ def test_the_network_of_the_page_is_found_by_its_sizes_on_the_shelf(tmp_path, mo
     assert sum(map(torch.numel, small.parameters())) < sum(map(torch.numel, wide.parameters()))
 
 
-@pytest.mark.parametrize("page", ["start.md", "compare.md", "add_one.md", "made_worlds.md", "explaining.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "start.md",
+        "training.md",
+        "compare.md",
+        "add_one.md",
+        "made_worlds.md",
+        "explaining.md",
+        "models.md",
+        "networks.md",
+    ],
+)
 def test_every_example_says_its_language_and_one_that_is_left_out_says_why(page):
     for block in blocks(DOCS / page):
         assert block.language in ("sh", "python", "toml", "csv", "text"), block
@@ -283,6 +307,12 @@ def test_every_command_every_setting_and_every_member_is_mentioned():
     for name in shelf.VERBS:
         for member in shelf.members(name).values():
             assert f"| `{member.name}` | {member.question}" in shelves
+
+
+def test_every_setting_of_the_loop_is_on_the_page_about_it():
+    page = (DOCS / "training.md").read_text(encoding="utf-8")
+    for name in {field.name for field in dataclasses.fields(training.Settings)} & set(kinds()):
+        assert f"--{name.replace('_', '-')}" in page or name in ("batch", "optimizer", "schedule", "seed"), name
 
 
 def test_the_floors_of_the_page_are_those_that_are_checked():

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from seewhy import data, imaging, shelf
+from seewhy import data, decoding, shelf
 from seewhy.types import Dataset
 
 MEMBERS = shelf.members("data")
@@ -109,7 +109,7 @@ def test_every_kind_gives_content_that_is_what_its_pixels_are_made_of(name, tmp_
     dataset = data.open(MAKERS[name](tmp_path))
     for row in range(2):
         pixels = dataset.pixels(row)
-        np.testing.assert_array_equal(pixels, imaging.decode(dataset.content(row)))
+        np.testing.assert_array_equal(pixels, decoding.decode(dataset.content(row)))
         assert dataset.content(row) == dataset.content(row)
         pixels[:] = 7  # they are the caller's own
         assert (dataset.pixels(row) != 7).any()

@@ -1,12 +1,15 @@
 """What every network on the shelf must do, in every size; a new file is tested the moment it is there."""
 
 import inspect
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
 
-from seewhy import hooks, networks, shelf
+from seewhy import exporting, hooks, networks, shelf
 from seewhy.model import Model, Normalised
 from seewhy.tasks.classify import Classify
 from seewhy.types import Preprocessing
@@ -122,6 +125,29 @@ PARAMETERS = {
     "shufflenet_g8_w100": 2_434_768,
     "shufflenet_g8_w150": 4_269_952,
     "shufflenet_g8_w200": 6_522_232,
+    "se_resnet50": 28_088_024,  # timm's seresnet50; 101, 152 and the ResNeXts alike
+    "se_resnet101": 49_326_872,
+    "se_resnet152": 66_821_848,
+    "se_resnext50_32x4d": 27_559_896,
+    "se_resnext101_32x4d": 48_955_416,
+    "cbam_resnet18": 11_779_392,  # 11.78, 21.96, 28.09, 49.33 million, table 1 of the paper of CBAM
+    "cbam_resnet34": 21_960_468,
+    "cbam_resnet50": 28_089_624,
+    "cbam_resnet101": 49_330_172,
+    "cbam_resnext50_32x4d": 27_561_496,
+    "cbam_resnext101_32x4d": 48_958_716,
+    "nonlocal_resnet50": 32_915_496,  # resnet50, and twice (4 x 512 x 256 + 3 x 256 + 3 x 512), thrice the like of 1024
+    "se_bn_inception": 11_931_622,  # bn_inception, and of each module's c channels 2 c (c // 16) + c // 16 + c
+    "se_inception_resnet_v2": 64_387_444,
+    "se_mobilenet_w100": 4_718_044,  # 4.7 million, table 3 of the paper of squeeze-excitation
+    "se_shufflenet_g3_w100": 2_484_533,
+    "googlenet_small": 5_871_914,  # ours: the large form with another stem and a head for ten classes
+    "inception_v3_small": 21_763_850,
+    "inception_v4_small": 40_793_898,
+    "inception_resnet_v1_small": 20_533_162,
+    "xception_small": 20_827_442,
+    "mobilenet_small": 3_217_226,
+    "shufflenet_small": 914_338,
 }
 
 #: Networks of more parameters run in `make test-slow` only, but for the lightest of each family; all are counted.
@@ -129,7 +155,9 @@ LIGHT = 1_000_000
 
 
 def lightest(family):
-    return min(shelf.load("networks", family).sizes, key=lambda size: PARAMETERS.get(size, 0))
+    """Not one with a small stem: it has fewer parameters and takes many times as long."""
+    sizes = [size for size in shelf.load("networks", family).sizes if not size.endswith("_small")]
+    return min(sizes, key=lambda size: PARAMETERS.get(size, 0))
 
 
 LIGHTEST = {lightest(family) for family in FAMILIES}
@@ -143,7 +171,8 @@ def side_of(name, built=None):
     """A small image that the network takes, in pixels a side; those with a size of their own work at others too."""
     if built and built.preprocessing and not built.pretrained:
         return built.preprocessing.size[0]
-    return max(40, getattr(shelf.load("networks", NAMES[name][0]), "SMALLEST", 40))
+    smallest = getattr(shelf.load("networks", NAMES[name][0]), "SMALLEST", 40)
+    return max(40, smallest["large"] if isinstance(smallest, dict) else smallest)
 
 
 def settings_of(name):
@@ -278,3 +307,36 @@ def test_every_network_with_weights_names_its_classes_and_takes_a_new_head(name)
     old, new = own.module.state_dict(), under.module.state_dict()
     assert [key for key in old if old[key].shape != new[key].shape] == list(old)[-2:]
     assert all(torch.equal(old[key], new[key]) for key in list(old)[:-2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["onnx", "pt2", "torchscript"])
+@pytest.mark.parametrize("name", sorted(LIGHTEST))
+def test_every_family_leaves_as_a_file_that_takes_any_number_of_images(name, ending, tmp_path):
+    built, side = small(name)
+    model = Model.assemble(built, Classify(("a", "b", "c"), Preprocessing((side, side), "squash")))
+    exported = exporting.export(model, tmp_path / f"x.{ending}")
+    assert exported.batches == (1, 2, 5)
+    assert exported.bytes > PARAMETERS[name] / 100  # the weights are in it, but for those of a head made smaller
+
+
+COMPILED = """
+import torch
+from seewhy import networks
+network = networks.find({name!r}, classes=3, pretrained=False, **{settings}).module.eval()
+image = torch.rand(2, 3, {side}, {side})
+with torch.no_grad():
+    expected, found = network(image), torch.compile(network, fullgraph=True)(image)
+assert torch.allclose(found, expected, atol=1e-4, rtol=1e-4), (found - expected).abs().max()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, ("c++", "g++", "clang++"))), reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize("name", sorted(LIGHTEST))
+def test_every_family_compiles_whole_to_the_same_answers(name):
+    _, side = small(name)
+    program = COMPILED.format(name=name, settings=settings_of(name), side=side)
+    # In a process of its own: the compiler cannot look through the checks of shapes that tests put into each function.
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

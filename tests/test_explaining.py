@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seewhy import data, explaining, files, imaging, networks, passes, shelf
+from seewhy import data, decoding, explaining, files, networks, passes, shelf
 from seewhy.model import Model
 from seewhy.tasks.classify import Classify
 from seewhy.types import Preprocessing
@@ -91,7 +91,7 @@ def test_no_file_name_leads_out_of_the_folder(tmp_path, name):
     row = explaining.write_pictures(model, path, model(path), methods=["gradient"], out=out)
     (file,) = out.glob("*.png")
     assert row["pictures"] == {"gradient": str(file)}
-    assert imaging.decode(file.read_bytes()).shape[2] == 3
+    assert decoding.decode(file.read_bytes()).shape[2] == 3
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["data", "out"]
     assert file.name.isprintable()
     assert not file.name.startswith("=")

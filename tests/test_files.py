@@ -1,5 +1,6 @@
 """A file is the old one or the new one, whatever fails."""
 
+import csv
 import os
 
 import pytest
@@ -62,3 +63,9 @@ def test_sweep_removes_unfinished_files_only(tmp_path):
 def test_equal_values_have_equal_fingerprints():
     assert files.fingerprint({"a": 1, "b": 2}) == files.fingerprint({"b": 2, "a": 1})
     assert files.fingerprint({"a": 1}) != files.fingerprint({"a": 2})
+
+
+def test_a_table_for_spreadsheets_holds_no_formula(tmp_path):
+    files.write_csv(tmp_path / "a.csv", ("name", "count"), [("=1+1", -3), ("@x", 0), ("a,b\n", 1)])
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [["name", "count"], ["'=1+1", "-3"], ["'@x", "0"], ["a,b\n", "1"]]

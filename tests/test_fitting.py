@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from seewhy import fitting, networks
+from seewhy import fitting
 from seewhy.cache import Cache
 from seewhy.model import Model
 from seewhy.run import Run
 from seewhy.settings import Settings
-from seewhy.types import Progress
+from seewhy.types import Problem, Progress
 
 
 def finished(work):
@@ -95,6 +97,51 @@ def test_a_kill_costs_what_came_after_the_last_save_and_changes_nothing(here, mo
     assert [row["step"] for row in run.logged()] == list(range(1, 9))
 
 
+def test_what_a_run_asks_of_the_loop_reaches_it_and_the_models_past(here):
+    asked_for = {"ema": 0.9, "mixup": 0.2, "accumulate": 2, "precision": "bf16", "layer_decay": 0.8, "clip": 2.0}
+    model, _ = train("a", rand_augment=4, **asked_for)
+    how = model.provenance["training"]
+    assert {name: how[name] for name in asked_for} == asked_for
+    assert how["augmentation"]["rand_augment"] == 4
+    assert how["augmentation"]["shift"] > 0  # what is usual stays
+    assert model.provenance["notes"] == []
+    assert not equal(model, train("b")[0])
+
+
+def test_the_views_that_a_model_answers_by_are_kept_with_it(here):
+    model, run = train("a", tta="flip")
+    assert (model.views, model.provenance["views"]) == ("flip", "flip")
+    assert Model.load(run.model_folder).views == "flip"
+    assert equal(model, train("b")[0])  # training itself knows nothing of it
+
+
+def test_weights_that_are_not_finite_reach_no_file(here, monkeypatch):
+    made = []
+    made_ready = fitting._made_ready
+
+    def remembered(*given):
+        model, loop = made_ready(*given)
+        made.append(loop)
+        return model, loop
+
+    monkeypatch.setattr(fitting, "_made_ready", remembered)
+    work = fitting.train(asked(), out="a", data=pixels())
+    with pytest.raises(FloatingPointError, match=r"stopped after step 3: '\S+' is no longer finite"):  # noqa: PT012
+        for progress in work:
+            if progress.stage == "train" and progress.done == 3:
+                (loop,) = made
+                torch.nn.init.constant_(next(loop.network.parameters()), torch.inf)
+                work.close()
+    assert Run("a").load_checkpoint() is None
+    assert not Run("a").model_folder.exists()
+
+
+def test_a_rate_is_suggested_and_nothing_is_written(here):
+    curve = finished(fitting.find_rate(asked(optimizer="sgd"), data=pixels()))
+    assert curve.rates[0] < curve.suggested < curve.rates[-1]
+    assert list(here.iterdir()) == []
+
+
 def test_a_finished_training_is_not_done_again(here, monkeypatch):
     first, _ = train("a")
     monkeypatch.setattr(fitting.training, "Training", None)
@@ -114,6 +161,20 @@ def test_a_scan_is_remembered_by_content_and_an_edited_file_is_seen(here, photos
     assert scans
     assert changed.digest != first.digest
     assert changed.scan.same == (("cat/1.png", "cat/2.png"),)
+
+
+def test_a_scan_that_hung_on_the_moment_is_made_again(here, photos, monkeypatch):
+    """A file that was too slow for a busy machine is not left out for ever."""
+    scan, codes = fitting.scanning.scan, iter(["too-slow", "broken-image", "never asked"])
+
+    def once(*given, **named):
+        found = yield from scan(*given, **named)
+        return replace(found, quarantine=(Problem(next(codes), "cat/1.png", "words"),))
+
+    monkeypatch.setattr(fitting.scanning, "scan", once)
+    dataset, cache = fitting.sources.open(photos), Cache(here / "cache")
+    seen = [finished(fitting.remembered_scan(dataset, cache, 1)).quarantine[0].code for _ in range(3)]
+    assert seen == ["too-slow", "broken-image", "broken-image"]
 
 
 def test_the_digest_names_content_labels_tags_and_split(here, photos):
@@ -141,16 +202,6 @@ def test_the_network_is_chosen_and_the_reason_is_kept(here):
     assert train("b")[0].provenance["network_reason"] == "named by you"
 
 
-def test_what_the_user_names_wins_and_a_cpu_gets_ten_minutes_if_nothing_is_said(here):
-    built = networks.find("resnet_tiny", classes=2)
-    material = finished(fitting.open_material(Settings(data="arrays"), Cache(), data=pixels(colour=False)))
-    rows = material.dataset.split("train")
-    how = fitting.usual(built, rows, Settings(data="arrays", learning_rate=0.5, optimizer="sgd", device="cpu"))
-    assert (how.learning_rate, how.optimizer, how.minutes) == (0.5, "sgd", 10.0)
-    assert fitting.usual(built, rows, Settings(data="arrays", epochs=2, device="cpu")).minutes is None
-    assert fitting.usual(built, rows, Settings(data="arrays", device="cpu")).augmentation == fitting.augmenting.GREY
-
-
 def test_a_classifier_needs_two_classes(here):
     images, _ = pixels(8)
     with pytest.raises(ValueError, match=r"has 1 class\(es\); a classifier needs 2. . rows of the classes 'cat'"):
@@ -162,15 +213,6 @@ def test_data_without_a_usable_image_say_what_is_wrong_with_the_first(here):
     (here / "photos" / "cat" / "a.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"holds no image that can be used: 1 problem\(s\), the first: cat/a.png: "):
         finished(fitting.open_material(Settings(data="photos"), Cache(here / "cache")))
-
-
-def test_rare_classes_weigh_more_with_mean_one_over_the_examples():
-    images, _ = pixels(8)
-    labels = ["dark"] * 6 + ["light"] * 2
-    dataset = fitting.sources.open((images, labels))
-    weights = fitting._balanced(dataset)
-    assert weights == pytest.approx((8 / 12, 2.0))
-    assert np.mean([weights[dataset.classes.index(label)] for label in labels]) == pytest.approx(1)
 
 
 def test_a_network_and_a_device_are_checked_before_anything_is_read(here):
@@ -185,3 +227,26 @@ def test_work_tells_how_far_it_is(here):
         progress.stage for progress in fitting.train(asked(), out="a", data=pixels()) if isinstance(progress, Progress)
     }
     assert {"open", "read", "scan", "decode", "train", "validate"} <= stages
+
+
+def test_a_run_that_would_go_on_with_changed_files_names_them(here, photos):
+    settings = Settings(data=str(photos), network="resnet_tiny", steps=4, threads=1)
+    work = fitting.train(settings, out="run")
+    for progress in work:
+        if progress.stage == "train" and progress.done == 2:
+            work.close()
+    path = photos / "cat" / "1.png"
+    before = path.read_bytes()
+    path.write_bytes((photos / "cat" / "2.png").read_bytes())
+    (photos / "dog" / "new.png").write_bytes((photos / "dog" / "3.png").read_bytes() + b"\0")
+    with pytest.raises(ValueError, match=r"1 changed \('cat/1.png'\), 1 new \('dog/new.png'\)\. Put them back"):
+        finished(fitting.train(settings, out="run"))
+    path.write_bytes(before)
+    (photos / "dog" / "new.png").unlink()
+    model, run = finished(fitting.train(settings, out="run"))
+    assert (run.folder / "quarantine.csv").read_text() == "path,code,bytes,what\n"
+    path.write_bytes((photos / "cat" / "2.png").read_bytes())
+    material = finished(fitting.open_material(Settings(data=str(photos), model=str(run.folder)), Cache(), model=model))
+    assert [(problem.code, problem.where) for problem in material.dataset.problems] == [
+        ("changed-since-training", "cat/1.png")
+    ]

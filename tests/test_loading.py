@@ -10,12 +10,12 @@ from seewhy.tasks.classify import Classify
 from seewhy.types import Preprocessing
 
 
-def make_loader(memory, count=50, size=(8, 8)):
+def make_loader(memory, count=50, size=(8, 8), workers=0):
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (count, 9, 12, 3), dtype=np.uint8)
     labels = [f"class {number % 3}" for number in range(count)]
     dataset = data.open((images, labels))
-    return Loader(dataset, Classify(dataset.classes, Preprocessing(size)), memory=memory, threads=2)
+    return Loader(dataset, Classify(dataset.classes, Preprocessing(size)), memory=memory, threads=2, workers=workers)
 
 
 def test_kept_and_streamed_batches_are_equal():
@@ -26,6 +26,32 @@ def test_kept_and_streamed_batches_are_equal():
     for first, second in zip(kept.batches(order, 4), streamed.batches(order, 4), strict=True):
         assert first.ids == second.ids
         assert torch.equal(first.targets, second.targets)
+        assert torch.equal(first.inputs["image"], second.inputs["image"])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("memory", [0, 10**9])
+def test_worker_processes_make_the_batches_that_threads_make(memory, workers):
+    ours, theirs = make_loader(0), make_loader(memory, workers=workers)
+    list(theirs.prepare())
+    order = [*range(49, -1, -3), 0, 0]
+    for size in (4, 9):  # the second is larger than the rooms made for the first
+        for first, second in zip(ours.batches(order, size), theirs.batches(order, size), strict=True):
+            assert first.ids == second.ids
+            assert first.tags == second.tags
+            assert torch.equal(first.targets, second.targets)
+            assert torch.equal(first.inputs["image"], second.inputs["image"])
+
+
+def test_a_worker_that_is_killed_loses_no_batch_and_the_image_in_hand_is_named():
+    ours, theirs = make_loader(0), make_loader(0, workers=1)
+    order = range(50)
+    batches = theirs.batches(order, 5)
+    next(batches)
+    theirs._pool._workers[0].process.kill()
+    with pytest.warns(RuntimeWarning, match=r"killed by SIGKILL .* with '\d+' in hand"):
+        rest = list(batches)
+    for first, second in zip(list(ours.batches(order, 5))[1:], rest, strict=True):
         assert torch.equal(first.inputs["image"], second.inputs["image"])
 
 

@@ -375,3 +375,26 @@ def test_a_models_network_may_be_named_again_but_not_as_another(tmp_path, mine):
     )
     with pytest.raises(ValueError, match=r"lite0 is itself a network, so that 'resnet20' is one too many"):
         Model.resolve("lite0", network="resnet20")
+
+
+# ------------------------------------------------------------------------------------------------ several views
+
+
+def test_a_model_that_sees_an_image_and_its_mirror_answers_alike_to_both_and_says_so_on_disk(tmp_path):
+    plain = small_model()
+    image = torch.rand(3, 8, 8)
+    assert plain(image).confidence != pytest.approx(plain(image.flip(2)).confidence, abs=1e-4)
+    model = plain.seeing("flip")
+    assert model(image).confidence == pytest.approx(model(image.flip(2)).confidence, abs=1e-6)
+    assert model.digest != plain.digest
+    model.save(tmp_path)
+    back = Model.load(tmp_path)
+    assert (back.views, back.provenance["views"], back.digest) == ("flip", "flip", model.digest)
+    assert back(image) == model(image)
+    assert back.subset({"warm": "red", "cold": ["green", "blue"]}).views == "flip"
+    assert back.seeing("none").digest == plain.digest
+
+
+def test_views_that_do_not_exist_are_named():
+    with pytest.raises(ValueError, match="No views 'flips'. Did you mean 'flip'. There are: none, flip, crops."):
+        small_model().seeing("flips")

@@ -1,5 +1,6 @@
 """A run's folder remembers what was asked and what came of it, and belongs to one process at a time."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import torch
 
 from seewhy.run import Run, pictures
 from seewhy.settings import Settings
+from seewhy.types import Problem, Scan
 
 
 def test_the_same_command_goes_on_with_an_unfinished_run_and_leaves_a_finished_one(tmp_path):
@@ -41,6 +43,11 @@ def test_a_run_of_other_settings_is_refused_naming_what_differs(tmp_path):
     Run.start(Settings(data="x", seed=1), out=tmp_path / "a")
     with pytest.raises(ValueError, match=r"holds a run with other settings \(minutes, seed\)"):
         Run.start(Settings(data="x", seed=2, minutes=3), out=tmp_path / "a")
+
+
+def test_a_run_goes_on_with_another_number_of_workers(tmp_path):
+    first = Run.start(Settings(data="photos"), root=tmp_path)
+    assert Run.start(Settings(data="photos", workers=2), root=tmp_path).folder == first.folder
 
 
 HOLD = "import sys, time; from seewhy.run import Run, pictures\nwith Run(sys.argv[1]).locked(): print('held', flush=True); time.sleep(60)"
@@ -108,3 +115,57 @@ def test_a_run_does_not_lie_in_the_data(tmp_path):
     with pytest.raises(ValueError, match="lies inside the data"):
         Run.start(Settings(data="digits", test=str(tmp_path)), root=tmp_path)
     assert not any(tmp_path.iterdir())
+
+
+def written(run, rows):
+    table = pa.table(
+        {"id": [row[0] for row in rows], "split": [row[1] for row in rows], "sha256": [row[2] for row in rows]}
+    )
+    pa.parquet.write_table(table, run.folder / "data.parquet")
+
+
+def test_what_has_changed_since_is_named(tmp_path):
+    run = Run.start(Settings(data="x"), out=tmp_path / "run")
+    assert run.changes(["a"], ["0"]) is None
+    written(run, [("a", "train", "0"), ("b", "test", "1"), ("c", "train", "2")])
+    assert not run.changes(["c", "b", "a"], ["2", "1", "0"])
+    changes = run.changes(["a", "b", "d", "e"], ["0", "9", "3", "4"])
+    assert (changes.kept, changes.changed, changes.missing, changes.new) == (1, ("b",), ("c",), ("d", "e"))
+    assert str(changes) == "1 changed ('b'), 1 missing ('c'), 2 new ('d', 'e')"
+    assert [(problem.code, problem.where) for problem in changes.problems()] == [
+        ("changed-since-training", "b"),
+        ("missing-since-training", "c"),
+        ("new-since-training", "d"),
+    ]
+    with pytest.raises(
+        ValueError, match=r"not those that .*run was trained on: 1 changed \('b'\), 1 missing .* with --out"
+    ):
+        run.check_data(["a", "b", "d", "e"], ["0", "9", "3", "4"])
+
+
+def test_other_data_are_no_changed_data_but_no_run_goes_on_with_them(tmp_path):
+    run = Run.start(Settings(data="x"), out=tmp_path / "run")
+    written(run, [("a", "train", "0"), ("b", "test", "1")])
+    changes = run.changes(["a", "b"], ["8", "9"])
+    assert list(changes.problems()) == []
+    with pytest.raises(ValueError, match="2 changed"):
+        run.check_data(["a", "b"], ["8", "9"])
+
+
+def test_a_file_that_changed_stays_on_the_side_it_was_on(tmp_path):
+    """Else a training image with one flipped bit would be tested on."""
+    run = Run.start(Settings(data="x"), out=tmp_path / "run")
+    written(run, [("a", "train", "0"), ("b", "test", "1")])
+    assert run.splits_of(["a", "b", "c"], ["9", "1", "2"]) == ("train", "test", "test")
+    assert run.splits_of(["a", "b"], ["8", "9"]) == ("test", "test")  # other data of the same names
+
+
+def test_the_quarantine_is_a_table_that_no_spreadsheet_runs(tmp_path):
+    run = Run.start(Settings(data="x"), out=tmp_path / "run")
+    problem = Problem("broken-image", "=1+1,\n.png", '"it" is cut', 12)
+    run.save_quarantine(Scan(pa.table({"id": ["a"]}), quarantine=(problem,)))
+    with (run.folder / "quarantine.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.reader(file)) == [
+            ["path", "code", "bytes", "what"],
+            ["'=1+1,\n.png", "broken-image", "12", '"it" is cut'],
+        ]

@@ -134,8 +134,61 @@ def test_whatever_a_source_raises_is_a_problem_of_its_row():
 
 
 def test_problems_of_the_opening_come_first():
-    dataset = replace(opened([photo(0)]), problems=(Problem("empty-class", "emu", "no image"),))
+    dataset = replace(opened([photo(0)] * 2), problems=(Problem("empty-class", "emu", "no image"),))
     assert scan(dataset).problems == dataset.problems
+
+
+# ------------------------------------------------------------------------------------------------- labels and classes
+
+
+def test_classes_too_small_to_learn_and_labels_that_are_not_there_are_named():
+    dataset = opened([photo(seed) for seed in range(6)], ["a", "a", "a", "b", None, float("nan")], ids=list("uvwxyz"))
+    dataset = replace(dataset, classes=("a", "b", "c", "d"))
+    found = {problem.code: problem for problem in scan(dataset).problems}
+    assert found["no-label"].where == "y"
+    assert found["no-label"].what == "2 images, of which this is the first, have no label, so nothing is learnt from it"
+    assert (found["one-image-class"].where, found["no-image-class"].where) == ("b", "c")
+    assert found["no-image-class"].what == "no image can be used of 'c', 'd'"
+    assert len(found) == 3
+
+
+def test_a_class_of_broken_images_alone_has_none(damaged):
+    (damaged / "dog").mkdir()
+    (damaged / "dog" / "1.png").write_bytes(b"")
+    assert [problem.where for problem in scan(data.open(damaged)).problems if problem.code == "no-image-class"] == [
+        "dog"
+    ]
+
+
+def test_a_class_of_one_split_is_named_where_the_data_come_split():
+    images = [photo(seed) for seed in range(7)]
+    splits = ["train", "train", "test", "train", "train", "test", "test"]
+    found = scan(opened(images, list("aaabbcc"), splits=splits)).problems
+    assert [(problem.code, problem.where) for problem in found] == [("one-split-class", "b")]
+    assert found[0].what == "all images are in one split, of 'b', 'c'"
+
+
+def test_one_picture_with_two_labels_is_named():
+    twin = photo(1)
+    found = scan(opened([twin, photo(2), twin, photo(3), twin], list("abbac")))
+    assert [(problem.code, problem.where) for problem in found.problems if problem.code == "two-labels"] == [
+        ("two-labels", "0")
+    ]
+    assert found.problems[-1].what == "the same image as '2', '4', yet labelled 'a' and 'b' and 'c'"
+
+
+def test_duplicates_are_counted_by_the_splits_and_classes_they_touch():
+    images = [photo(seed) for seed in (1, 1, 1, 2, 2, 3, 4, 5)] + [again(photo(3), quality=70)]
+    splits = ["train", "train", "test", "train", "train", "train", "test", "test", "test"]
+    found = scanning.duplicates(scan(opened(images, list("aabccabba"), splits=splits)))
+    assert sorted(found, key=str) == sorted(
+        [
+            {"kind": "same", "splits": ("test", "train"), "classes": ("a", "b"), "groups": 1, "images": 3},
+            {"kind": "same", "splits": ("train",), "classes": ("c",), "groups": 1, "images": 2},
+            {"kind": "near", "splits": ("test", "train"), "classes": ("a",), "groups": 1, "images": 2},
+        ],
+        key=str,
+    )
 
 
 def test_nothing_to_scan_is_no_error():
@@ -162,51 +215,6 @@ def test_equal_files_and_equal_pixels_are_the_same(tmp_path):
 def test_equal_bytes_of_another_shape_are_another_image():
     flat = np.zeros((4, 6, 3), np.uint8)
     assert scan(opened([flat, flat.reshape(6, 4, 3), flat])).same == (("0", "2"),)
-
-
-@pytest.mark.parametrize("side", [28, 64, 200])
-def test_one_picture_stored_otherwise_is_near_and_different_ones_are_not(side):
-    originals = [photo(seed, side) for seed in range(40)]
-    bright = Image.fromarray((np.asarray(originals[2]) * 0.8 + 20).astype(np.uint8))
-    noise = np.random.default_rng(0).normal(0, 4, (side, side, 3))
-    noisy = Image.fromarray(np.clip(np.asarray(originals[3]) + noise, 0, 255).astype(np.uint8))
-    small = originals[4].resize((side * 4 // 5,) * 2, Image.Resampling.BILINEAR)
-    copies = [again(originals[0], quality=60), again(originals[1], quality=90), bright, noisy, small]
-    found = scan(opened([*originals, *copies]))
-    assert found.same == ()
-    assert found.near == tuple((str(row), str(40 + row)) for row in range(5))
-
-
-def test_near_ones_are_grouped_through_others_and_copies_are_counted_once():
-    series = [photo(0)]
-    for step in range(1, 4):
-        series.append(again(series[-1].resize((64 - step, 64 - step)), quality=80))
-    found = scan(opened([*series, photo(9), series[0]]))
-    assert found.same == (("0", "5"),)
-    assert found.near == (("0", "1", "2", "3"),)
-
-
-def test_another_colour_is_another_picture():
-    shape = np.asarray(photo(0).convert("L")).astype(float)
-    red, green = (
-        np.clip(shape[:, :, None] * weights, 0, 255).astype(np.uint8) for weights in ((1, 0.2, 0.2), (0.4, 0.9, 0.2))
-    )
-    assert scan(opened([red, green])).near == ()
-
-
-def test_images_without_edges_are_never_near():
-    flat = [np.full((40, 40, 3), value, np.uint8) for value in (0, 1, 2, 128, 255)]
-    assert scan(opened(flat)).near == ()
-
-
-def test_simple_drawings_are_not_chained():
-    """One square each, a little further on each time: neighbours are alike, yet every one is its own drawing."""
-    drawings = []
-    for place in range(30):
-        canvas = np.zeros((32, 32, 3), np.uint8)
-        canvas[10:20, 1 + place // 2 : 11 + place // 2] = 255 - place
-        drawings.append(canvas)
-    assert max(map(len, scan(opened(drawings)).near), default=0) <= 2
 
 
 def test_images_of_8_x_8_are_the_same_or_they_are_not():
@@ -241,62 +249,29 @@ def test_threads_change_nothing(mixed):
     assert one.files.equals(four.files)
 
 
+def test_the_number_of_children_and_how_much_they_are_handed_change_nothing(damaged, monkeypatch):
+    for number in range(9):
+        photo(100 + number % 5).save(damaged / "cat" / f"more {number}.png")
+    dataset = data.open(damaged)
+    expected = scan(dataset, 1)
+    monkeypatch.setattr(scanning, "EACH_CHILD", 1)
+    for chunk, size in ((1, 10), (5, 20_000)):
+        monkeypatch.setattr(scanning, "CHUNK", chunk)
+        monkeypatch.setattr(scanning, "BYTES", size)
+        found = scan(dataset, 3)
+        assert found.files.equals(expected.files)
+        assert (found.problems, found.same, found.near, found.quarantine) == (
+            expected.problems, expected.same, expected.near, expected.quarantine,
+        )  # fmt: skip
+    assert len(expected.same) == 4
+
+
 def test_the_order_of_the_files_changes_no_group(mixed):
     content = {id: mixed.content(row) for row, id in enumerate(mixed.ids)}
     there, back = scan(mixed), scan(mixed.subset(range(len(mixed))[::-1]))
     assert {frozenset(group) for group in there.same} == {frozenset(group) for group in back.same}
     near = [{frozenset(map(content.get, group)) for group in found.near} for found in (there, back)]
     assert near[0] == near[1]
-
-
-def test_few_large_and_many_small_steps_find_the_same(mixed, monkeypatch):
-    expected = scan(mixed).near
-    assert len(expected) == 10
-    for name, value in (("TILE", (3, 5)), ("DENSE", 1), ("MANY", 1), ("CHUNK", 1)):
-        monkeypatch.setattr(scanning, name, value)
-        assert scan(mixed).near == expected
-
-
-def shapes_of(images):
-    small = np.stack([np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR)) for image in images])
-    return small, scanning._shapes(np.arange(len(small)), small, np.full(len(small), 1024.0))
-
-
-def test_the_likeness_is_the_correlation_of_gradients():
-    """A slow twin on images that hold only the frequencies that are kept, so that nothing is lost."""
-    generator = np.random.default_rng(0)
-    small = np.einsum("ku,nkl,lv->nuv", scanning.COSINES, generator.normal(size=(6, 16, 16)) * 40, scanning.COSINES)
-    small = np.repeat((small + 128)[..., None], 3, 3)
-    shapes = scanning._shapes(np.arange(6), small, np.full(6, 1024.0))
-    grey = small[..., 0]
-    for first in range(6):
-        for second in range(6):
-            gradients = [
-                np.concatenate([np.diff(grey[row], axis=axis).ravel() for axis in (0, 1)]) for row in (first, second)
-            ]
-            expected = gradients[0] @ gradients[1] / np.linalg.norm(gradients[0]) / np.linalg.norm(gradients[1])
-            found = shapes.waves[first].astype(float) @ shapes.waves[second].astype(float)
-            assert found == pytest.approx(expected, abs=2e-3)
-
-
-def test_near_pairs_are_those_that_the_formula_names(mixed):
-    """A slow twin: every pair, one after the other, as the page's head defines it, without the search by signs."""
-    _, shapes = shapes_of([Image.fromarray(mixed.pixels(row)) for row in range(44)])
-    expected = set()
-    for first in range(44):
-        for second in range(first):
-            r = float(shapes.waves[first].astype(float) @ shapes.waves[second].astype(float))
-            places = min(shapes.places[first], shapes.places[second])
-            hue = np.abs(shapes.hues[first] - shapes.hues[second]).max()
-            if r >= 0.7 and np.arctanh(min(r, 0.9999999)) * np.sqrt(places) >= 22 and hue <= 24:
-                expected |= {first, second}
-    assert expected == {int(id) for group in scan(mixed).near for id in group}
-
-
-def test_an_image_seen_in_fewer_pixels_counts_for_less():
-    small = np.stack([np.asarray(photo(0, 32))] * 2)
-    shapes = scanning._shapes(np.arange(2), small, np.array([64.0, 10_000.0]))
-    assert shapes.places[0] == pytest.approx(shapes.places[1] / 16, rel=1e-4)
 
 
 def test_progress_runs_to_its_end(mixed):

@@ -21,6 +21,12 @@ def test_settings_survive_their_plain_form():
         ({"minutes": -1}, "Setting minutes is -1; it must be more than 0"),
         ({"seed": "zero"}, "Setting seed is 'zero'; it must be of type int"),
         ({"seed": True}, "Setting seed is True; it must be of type int"),
+        ({"ema": 1.0}, "Setting ema is 1.0; it must be at least 0 and less than 1"),
+        ({"mixup": -1}, "Setting mixup is -1; it must be at least 0"),
+        ({"grow_from": 0}, "Setting grow_from is 0; it must be more than 0 and at most 1"),
+        ({"rand_augment": 11}, "Setting rand_augment is 11; it must be at least 0 and at most 10"),
+        ({"precision": "fp8"}, "Setting precision is 'fp8'. It may be auto or fp32 or bf16 or fp16."),
+        ({"workers": -1}, "Setting workers is -1; it must be at least 0"),
         ({"minutes": float("nan")}, "Setting minutes is nan; it must be more than 0"),
     ],
 )

@@ -20,6 +20,8 @@ from seewhy.wording import counted, listed, percent, quoted
 pillar: Pillar = "data"
 
 SOURCE = "counts of the scanned files"
+#: Files that a report lists one by one; quarantine.csv in the run's folder lists all.
+MOST_FILES = 100
 
 
 def needs(**settings: Any) -> tuple[Need, ...]:
@@ -57,6 +59,9 @@ def _problems(scan: Scan, most: int, common: dict[str, Any]) -> Finding:
         were = "was" if many == 1 else "were"
         statement = f"{counted(many, 'problem')} {were} found in the data, {kinds}; the first, {first}."
     table = {"kind": "table", "title": "What was wrong", "columns": ["problem", "times", "where", "what"], "rows": rows}
+    left_out = [[problem.where, problem.code, problem.size, problem.what] for problem in scan.quarantine[:MOST_FILES]]
+    columns = ["file", "problem", "bytes", "what"]
+    quarantine = {"kind": "table", "title": "Files that were left out", "columns": columns, "rows": left_out}
     return Finding(
         id="data_quality:problems",
         statement=statement,
@@ -65,7 +70,7 @@ def _problems(scan: Scan, most: int, common: dict[str, Any]) -> Finding:
         unit="count",
         n=seen,
         severity=_by_share(many, many + seen),
-        evidence=(table,) if many else (),
+        evidence=((table, quarantine) if left_out else (table,)) if many else (),
         mitigation="Mend or remove the files that are named; none of them was changed or used." if many else None,
         **common,
     )

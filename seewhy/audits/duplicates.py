@@ -95,7 +95,7 @@ def _across(tables: Tables, twins: Twins, level: float, most: int, common: dict[
         severity=severity if shared else "none",
         examples=tuple(shared[:most]),
         evidence=({"kind": "examples", "title": "Twins across the split", "items": items},) if shared else (),
-        doubts=("Twins that were cropped, mirrored or taken a moment later may be missed.",),
+        doubts=("Twins that were cropped or taken a moment later may be missed.",),
         source="Barz and Denzler 2020 (ciFAIR), https://doi.org/10.3390/jimaging6060041; Wilson 1927",
         mitigation="Let the split keep near-duplicates together (the default), or drop these images from the audit."
         if shared

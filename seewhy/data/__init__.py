@@ -102,6 +102,10 @@ class Joined:
     def content(self, row: int) -> bytes:
         return self._source(row).content(self.rows[row])
 
+    def file_name(self, row: int) -> str | None:
+        named = getattr(self._source(row), "file_name", None)
+        return None if named is None else named(self.rows[row])
+
     def pixels(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
         return self._source(row).pixels(self.rows[row])
 

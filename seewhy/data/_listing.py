@@ -22,7 +22,7 @@ import pyarrow as pa
 import torch
 from jaxtyping import Bool, UInt8
 
-from seewhy import imaging
+from seewhy import decoding
 from seewhy.shelf import nearest
 from seewhy.types import Boxes, Problem
 
@@ -70,7 +70,7 @@ def hidden(name: str) -> bool:
 
 def is_image(name: str) -> bool:
     """Whether a file's ending is that of an image."""
-    return Path(name).suffix.lower() in imaging.SUFFIXES
+    return Path(name).suffix.lower() in decoding.SUFFIXES
 
 
 # ----------------------------------------------------------------------------------------------------- labels
@@ -242,14 +242,17 @@ class Files:
     def content(self, row: int) -> bytes:
         return _read(self.root, self.paths[row])
 
+    def file_name(self, row: int) -> str:
+        return visible(self.paths[row])
+
     def pixels(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
-        return imaging.decode(self.content(row), visible(self.paths[row]))
+        return decoding.decode(self.content(row), self.file_name(row))
 
     def mask(self, row: int) -> Bool[np.ndarray, "height width"] | None:
         path = self.masks[row] if self.masks else None
         if path is None:
             return None
-        there: np.ndarray = imaging.decode(_read(self.root, path), visible(path)).max(2) > 0
+        there: np.ndarray = decoding.decode(_read(self.root, path), visible(path)).max(2) > 0
         return there
 
 
@@ -257,13 +260,12 @@ def _read(root: str, path: str) -> bytes:
     file = Path(root) / path
     try:
         size = file.stat().st_size
-        if size > imaging.MAX_BYTES:
-            raise imaging.Undecodable(
-                f"{visible(path)!r} has {size:,} bytes; the most that is read is {imaging.MAX_BYTES:,}", "too-large"
-            )
+        if size > decoding.MAX_BYTES:
+            what = f"{visible(path)!r} has {size:,} bytes; the most that is read is {decoding.MAX_BYTES:,}"
+            raise decoding.Undecodable(what, "too-large", size)
         return file.read_bytes()
     except OSError as error:
-        raise imaging.Undecodable(f"{visible(path)!r} cannot be read: {error.strerror}", "unreadable") from error
+        raise decoding.Undecodable(f"{visible(path)!r} cannot be read: {error.strerror}", "unreadable") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +309,22 @@ def walk(root: Path) -> Found:
             else:
                 (links if entry.is_symlink() else waiting).append(path)
     ordered = sorted(images, key=natural), sorted(folders, key=natural)
-    return Found(tuple(ordered[0]), tuple(ordered[1]), tuple(problems))
+    return Found(tuple(ordered[0]), tuple(ordered[1]), (*problems, *_twins(ordered[0])))
+
+
+def _twins(images: Sequence[str]) -> Iterator[Problem]:
+    """Files of one folder whose names differ in case or in the encoding of accents alone."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path in images:
+        folder, _, name = path.rpartition("/")
+        alike[folder, unicodedata.normalize("NFC", name).casefold()].append(path)
+    for paths in alike.values():
+        if len(paths) > 1:
+            others = " and ".join(ascii(path.rpartition("/")[2]) for path in paths[1:])
+            what = (
+                f"{others} beside it differs in case or the encoding of accents alone; other systems keep one of them"
+            )
+            yield Problem("alike-files", visible(paths[0]), what)
 
 
 def _looked_at(entry: os.DirEntry[str], path: str, root: Path) -> tuple[str, Problem | None]:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from seewhy import imaging
+from seewhy import decoding, imaging
 from seewhy.data import _listing
 from seewhy.types import Dataset
 
@@ -95,7 +95,7 @@ def _single(images: Any) -> Sequence[Any]:
 def _as_pixels(image: Any, row: int) -> np.ndarray:
     """One image as uint8, height x width x 3."""
     if isinstance(image, Image.Image):
-        return np.array(image.convert("RGB"))
+        return decoding.as_pixels(image)
     first = isinstance(image, torch.Tensor)
     array = np.asarray(image.detach().cpu() if isinstance(image, torch.Tensor) else image)
     if array.ndim == 2:

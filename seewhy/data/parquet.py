@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from jaxtyping import Bool, UInt8
 
-from seewhy import imaging
+from seewhy import decoding
 from seewhy.data import _listing
 from seewhy.types import Dataset
 
@@ -223,11 +223,14 @@ class Rows:
         group = bisect_right(self.starts, row) - 1
         found = self._group(group)[row - self.starts[group]]
         if found is None:
-            raise imaging.Undecodable(f"row {row} holds no bytes of an image", "empty-file")
+            raise decoding.Undecodable(f"row {row} holds no bytes of an image", "empty-file")
         return found
 
+    def file_name(self, row: int) -> str:
+        return f"row {row}"
+
     def pixels(self, row: int) -> UInt8[np.ndarray, "height width 3"]:
-        return imaging.decode(self.content(row), f"row {row}")
+        return decoding.decode(self.content(row), self.file_name(row))
 
     def mask(self, row: int) -> Bool[np.ndarray, "height width"] | None:
         return None
@@ -249,7 +252,7 @@ def _column(file: str, group: int, column: str) -> list[bytes | None]:
         with pyarrow.parquet.ParquetFile(file) as reader:
             return reader.read_row_group(group, columns=[column]).flatten().column(0).to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise imaging.Undecodable(f"row group {group} of {file} cannot be read: {error}", "unreadable") from error
+        raise decoding.Undecodable(f"row group {group} of {file} cannot be read: {error}", "unreadable") from error
 
 
 def _rows(files: Sequence[Path], opened: Sequence[_Opened]) -> Rows:

@@ -24,9 +24,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from seewhy import hooks, shelf, weights
+from seewhy import hooks, receptive, shelf, weights
 from seewhy.networks import _foreign, _imagenet, _matching
 from seewhy.networks._built import Built
+from seewhy.networks._count import Counting, multiply_adds
 from seewhy.types import Preprocessing
 
 __all__ = ["Built", "choose", "find", "from_weights", "layers", "names", "table", "with_weights"]
@@ -134,22 +135,19 @@ def choose(*, height: int, width: int, count: int, classes: int) -> tuple[str, s
 
 
 def table() -> list[dict[str, Any]]:
-    """One row a network on the shelf, as published; multiply-adds are those of one image in layers with weights."""
-    from torch.utils.flop_counter import FlopCounterMode
-
+    """One row a network on the shelf, as published, with the multiply-adds that one image costs."""
     rows = []
     for name, (family, size) in names().items():
         module = shelf.load("networks", family)
         if name not in module.sizes:
             continue
-        network, image = _as_published(module, size)
-        with FlopCounterMode(display=False) as counted, torch.no_grad():
-            network(image)
+        with Counting():
+            network, image = _as_published(module, size)
         rows.append(
             {
                 "name": name,
                 "parameters": sum(parameter.numel() for parameter in network.parameters()),
-                "multiply_adds": counted.get_total_flops() // 2,
+                "multiply_adds": multiply_adds(network, image),
                 "input_size": image.shape[-1],
                 "classes": _fact(module, "classes", size),
                 "weights": hasattr(module, "weights"),
@@ -161,7 +159,9 @@ def table() -> list[dict[str, Any]]:
 
 
 def layers(name: str) -> list[dict[str, Any]]:
-    """The layers of a network in the order in which they end: name, kind, output shape without batch, parameters."""
+    """The layers of a network in the order in which they end: name, kind, output shape without batch, parameters, and
+    height and width of the pixels that one place of the output can see, or "whole image".
+    """
     known = names()
     if name in known:
         family, size = known[name]
@@ -174,12 +174,14 @@ def layers(name: str) -> list[dict[str, Any]]:
         image = torch.zeros(1, 3, *side, device="meta")
     given = next(iter(inspect.signature(network.forward).parameters))
     owned = dict(network.named_modules())
+    fields = receptive.fields(network, {given: image})
     return [
         {
             "name": layer.name,
             "kind": layer.kind,
             "shape": list(layer.shape[1:]),
             "parameters": sum(parameter.numel() for parameter in owned[layer.name].parameters()),
+            "receptive_field": list(fields.get(layer.name) or ()) or "whole image",
         }
         for layer in hooks.layers(network, {given: image})
     ]

@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor, cat, nn
 
-from seewhy.networks import _parts
+from seewhy.networks import _attention, _parts
 
 #: A convolution of a family, with its normalisation and activation: `conv(before, width, kernel, stride=…)`.
 Convolution = Callable[..., nn.Module]
@@ -79,6 +79,38 @@ def sequence(layers: Mapping[str, nn.Module]) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
+def attentive(
+    layers: Mapping[str, nn.Module], channels: int, kind: str, *, norm: str, middle: str
+) -> dict[str, nn.Module]:
+    """The same layers with a layer `4a_attention` behind 4a and each other that has branches.
+
+    "nonlocal" stands behind every second one whose name begins with `middle`. `channels` go into the first layer.
+    """
+    found: dict[str, nn.Module] = {}
+    number = 0
+    for name, layer in layers.items():
+        found[name], channels = layer, width(layer, channels)
+        if isinstance(layer, Branches):
+            number += name.startswith(middle)
+            second = name.startswith(middle) and number % 2 == 0
+            added = _attention.behind(kind, channels, norm=norm, middle=second)
+            found |= {f"{name}_{place}": module for place, module in added.items()}
+    return found
+
+
+def width(layer: nn.Module, before: int) -> int:
+    """How many channels a layer puts out that is given so many."""
+    match layer:
+        case nn.Conv2d():
+            return layer.out_channels
+        case Branches():
+            return sum(width(branch, before) for branch in layer.children())
+        case nn.Sequential():
+            for part in layer:
+                before = width(part, before)
+    return before
+
+
 def tower(
     conv: Convolution,
     before: int,
@@ -117,7 +149,7 @@ def convolution(
     layers: dict[str, nn.Module] = {"conv": conv}
     if norm != "none":
         layers["norm"] = normalise(norm, width, eps=eps)
-    layers["act"] = _parts.activate(activation)
+    layers["act"] = _parts.activate(activation, fresh=True)
     return sequence(layers)
 
 

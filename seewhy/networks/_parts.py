@@ -1,13 +1,16 @@
 """What several families are made of: a way to normalise, a way to bend, a way to begin.
 
-normalise("batch", 64)          a layer for maps of 64 channels
-activate("relu")                a layer without weights
-begin(network, "he")            the weights of all its convolutions and linear layers, drawn anew
+chosen(sizes["resnet20"], width=None)     the settings of a size, and over them those that are not None
+normalise("batch", 64)                    a layer for maps of 64 channels
+activate("relu")                          a layer without weights
+begin(network, "he")                      the weights of all its convolutions and linear layers, drawn anew
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -32,6 +35,11 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 BEGINNINGS = ("xavier", "he", "lecun", "normal")
 
 
+def chosen(settings: Mapping[str, Any], **named: Any) -> dict[str, Any]:
+    """The settings of a size, and over them those that were named; None leaves what the size has."""
+    return {**settings, **{name: value for name, value in named.items() if value is not None}}
+
+
 def normalise(name: str, channels: int, *, groups: int | None = None, eps: float = 1e-5) -> nn.Module:
     """Normalisation of a map of so many channels; `groups`, if not given, is 32 or what of it divides the channels."""
     match name:
@@ -46,21 +54,29 @@ def normalise(name: str, channels: int, *, groups: int | None = None, eps: float
     raise ValueError(f"No norm {name!r}; there are batch, group, layer, none")
 
 
-def activate(name: str) -> nn.Module:
-    """The layer that bends what the one before it put out."""
+def activate(name: str, *, fresh: bool = False) -> nn.Module:
+    """The layer that bends what the one before it put out; in its place if that is `fresh`, no one else's input."""
     if name not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise ValueError(f"No activation {name!r}. {nearest(name, ACTIVATIONS)}There are: {known}")
-    return ACTIVATIONS[name]()
+    kind = ACTIVATIONS[name]
+    return kind(inplace=True) if fresh and kind in (nn.ReLU, nn.ReLU6) else kind()
 
 
-def begin(network: nn.Module, how: str) -> None:
+def begin(network: nn.Module, how: str | None) -> None:
     """Draw the weights of all convolutions and linear layers anew; their biases become 0.
+
+    None draws those of the convolutions alone, with sqrt(2 / out), as the authors of ResNet, ResNeXt and DenseNet do.
 
     The standard deviation, with `in` and `out` the connections of one unit to the layers before and after:
     xavier sqrt(2 / (in + out)), Glorot and Bengio 2010; he sqrt(2 / in), He et al. 2015, 1502.01852; lecun
     sqrt(1 / in), LeCun et al. 1998, Efficient BackProp; normal 0.01, as AlexNet had it.
     """
+    if how is None:
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        return
     if how not in BEGINNINGS:
         raise ValueError(f"No init {how!r}. {nearest(how, BEGINNINGS)}There are: {', '.join(BEGINNINGS)}")
     for module in network.modules():

@@ -61,8 +61,7 @@ def build(
 
     `filters` of the five convolutions, `groups` in the second, fourth and fifth, `hidden` units in fc6 and fc7.
     """
-    named = {"filters": filters, "groups": groups, "local_norm": local_norm}
-    chosen = {**sizes[size], **{name: value for name, value in named.items() if value is not None}}
+    chosen = _parts.chosen(sizes[size], filters=filters, groups=groups, local_norm=local_norm)
     network = AlexNet(
         **chosen, hidden=hidden, dropout=dropout, activation=activation, channels=channels, classes=classes
     )
@@ -93,30 +92,30 @@ class AlexNet(nn.Sequential):
         one, two, three, four, five = filters
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         layers["conv1"] = nn.Conv2d(channels, one, 11, stride=4, padding=2)  # 55 x 55 for 224
-        layers["act1"] = _parts.activate(activation)
+        layers["act1"] = _parts.activate(activation, fresh=True)
         if local_norm:
             layers["norm1"] = _local_norm()
         layers["pool1"] = nn.MaxPool2d(3, stride=2)  # 27 x 27
         layers["conv2"] = nn.Conv2d(one, two, 5, padding=2, groups=groups)
-        layers["act2"] = _parts.activate(activation)
+        layers["act2"] = _parts.activate(activation, fresh=True)
         if local_norm:
             layers["norm2"] = _local_norm()
         layers["pool2"] = nn.MaxPool2d(3, stride=2)  # 13 x 13
         layers["conv3"] = nn.Conv2d(two, three, 3, padding=1)  # here alone each GPU saw both halves
-        layers["act3"] = _parts.activate(activation)
+        layers["act3"] = _parts.activate(activation, fresh=True)
         layers["conv4"] = nn.Conv2d(three, four, 3, padding=1, groups=groups)
-        layers["act4"] = _parts.activate(activation)
+        layers["act4"] = _parts.activate(activation, fresh=True)
         layers["conv5"] = nn.Conv2d(four, five, 3, padding=1, groups=groups)
-        layers["act5"] = _parts.activate(activation)
+        layers["act5"] = _parts.activate(activation, fresh=True)
         layers["pool5"] = nn.MaxPool2d(3, stride=2)  # 6 x 6
         layers["fit"] = nn.AdaptiveAvgPool2d(6)
         layers["flatten"] = nn.Flatten()
         layers["drop6"] = nn.Dropout(dropout)
         layers["fc6"] = nn.Linear(five * 6 * 6, hidden)
-        layers["act6"] = _parts.activate(activation)
+        layers["act6"] = _parts.activate(activation, fresh=True)
         layers["drop7"] = nn.Dropout(dropout)
         layers["fc7"] = nn.Linear(hidden, hidden)
-        layers["act7"] = _parts.activate(activation)
+        layers["act7"] = _parts.activate(activation, fresh=True)
         layers["head"] = nn.Linear(hidden, classes)
         super().__init__(layers)
 

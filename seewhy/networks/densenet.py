@@ -12,7 +12,8 @@ A bottleneck has 4 x growth channels; `compression` is the share of the channels
   `densenet_bc190_k40` (0.8, 15.3 and 25.6 million).
 * For photos a stem of 7 x 7, four blocks, bottleneck and compression: 121, 161, 169, 201 and 264 layers with weights.
 
-`dropout` after each convolution but the first: the paper takes 0.2 where images are not augmented.
+`attention` stands behind each block. `dropout` after each convolution but the first: the paper takes 0.2 where images
+are not augmented.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seewhy.networks import _parts
+from seewhy.networks import _attention, _parts
 
 year = 2016
 paper = "https://arxiv.org/abs/1608.06993"
@@ -76,6 +77,7 @@ def build(
     stem: Literal["large", "small"] | None = None,
     dropout: float = 0.0,
     norm: Literal["batch", "group", "layer", "none"] = "batch",
+    attention: Literal["none", "se", "cbam", "nonlocal"] = "none",
     activation: str = "relu",
     init: Literal["xavier", "he", "lecun", "normal"] | None = None,
 ) -> nn.Module:
@@ -83,16 +85,15 @@ def build(
 
     `blocks` has the number of layers of each block, `first` is the number of filters of the stem.
     """
-    named = {
-        "blocks": blocks,
-        "growth": growth,
-        "first": first,
-        "bottleneck": bottleneck,
-        "compression": compression,
-        "stem": stem,
-    }
-    chosen = {"bottleneck": False, "compression": 0.5, **sizes[size]}
-    chosen |= {name: value for name, value in named.items() if value is not None}
+    chosen = _parts.chosen(
+        {"bottleneck": False, "compression": 0.5, **sizes[size]},
+        blocks=blocks,
+        growth=growth,
+        first=first,
+        bottleneck=bottleneck,
+        compression=compression,
+        stem=stem,
+    )
     network = DenseNet(
         blocks=chosen["blocks"],
         growth=chosen["growth"],
@@ -102,16 +103,12 @@ def build(
         large_stem=chosen["stem"] == "large",
         dropout=dropout,
         norm=norm,
+        attention=attention,
         activation=activation,
         channels=channels,
         classes=classes,
     )
-    if init is not None:
-        _parts.begin(network, init)
-        return network
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    _parts.begin(network, init)
     nn.init.zeros_(network.head.bias)
     return network
 
@@ -130,6 +127,7 @@ class DenseNet(nn.Module):
         large_stem: bool,
         dropout: float,
         norm: str,
+        attention: str,
         activation: str,
         channels: int,
         classes: int,
@@ -139,7 +137,7 @@ class DenseNet(nn.Module):
         if large_stem:
             parts["conv"] = nn.Conv2d(channels, first, 7, stride=2, padding=3, bias=norm == "none")
             parts["norm"] = _parts.normalise(norm, first)
-            parts["act"] = _parts.activate(activation)
+            parts["act"] = _parts.activate(activation, fresh=norm != "none")
             parts["pool"] = nn.MaxPool2d(3, stride=2, padding=1)
         else:
             parts["conv"] = nn.Conv2d(channels, first, 3, padding=1, bias=norm == "none")
@@ -159,10 +157,11 @@ class DenseNet(nn.Module):
                     width, growth, bottleneck=bottleneck, dropout=dropout, norm=norm, activation=activation
                 )
                 width += growth
+            block |= _attention.behind(attention, width, norm=norm, middle=place in (2, 3))
             self.add_module(f"block{place}", nn.Sequential(block))
         self.between = [f"transition{place}" for place in range(1, len(blocks))]
         self.norm = _parts.normalise(norm, width)
-        self.act = _parts.activate(activation)
+        self.act = _parts.activate(activation, fresh=norm != "none")
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.head = nn.Linear(width, classes)
@@ -183,10 +182,10 @@ class Layer(nn.Module):
         super().__init__()
         bias = norm == "none"
         self.norm1 = _parts.normalise(norm, before)
-        self.act1 = _parts.activate(activation)
+        self.act1 = _parts.activate(activation, fresh=norm != "none")
         self.conv1 = nn.Conv2d(before, 4 * growth, 1, bias=bias) if bottleneck else nn.Identity()
         self.norm2 = _parts.normalise(norm, 4 * growth) if bottleneck else nn.Identity()
-        self.act2 = _parts.activate(activation) if bottleneck else nn.Identity()
+        self.act2 = _parts.activate(activation, fresh=norm != "none") if bottleneck else nn.Identity()
         self.conv2 = nn.Conv2d(4 * growth if bottleneck else before, growth, 3, padding=1, bias=bias)
         self.drop = nn.Dropout(dropout)
 
@@ -201,7 +200,7 @@ def _transition(before: int, after: int, *, dropout: float, norm: str, activatio
     return nn.Sequential(
         OrderedDict(
             norm=_parts.normalise(norm, before),
-            act=_parts.activate(activation),
+            act=_parts.activate(activation, fresh=norm != "none"),
             conv=nn.Conv2d(before, after, 1, bias=norm == "none"),
             drop=nn.Dropout(dropout),
             pool=nn.AvgPool2d(2),

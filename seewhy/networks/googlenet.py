@@ -14,6 +14,10 @@ and others 2014, https://arxiv.org/abs/1409.4842, table 1, whose names the layer
   add up; with its 128 after pooling they are 608, as in every implementation. No auxiliary heads.
   The poolings of 3c and 4e pad evenly, which works for maps of any size; Caffe's pad below and on the right.
 
+* `se_bn_inception`: the last with squeeze-excitation behind each module, Hu and others 2017;
+* `googlenet_small`: ours for images of about 32 pixels, `stem="small"`: one 3x3 that keeps the resolution in place of
+  all that comes before 3a, and batch normalisation.
+
 `auxiliary=True` adds the two heads after 4a and 4d that the paper trains with 0.3 of the loss each. Calling the network
 leaves them out; `network.with_auxiliary(image)` gives their logits too. They pool to 4x4 whatever the image's size.
 """
@@ -26,23 +30,27 @@ from typing import Any, Literal
 from torch import nn
 
 from seewhy.networks import _parts
-from seewhy.networks._chain import Branches, Chain, Convolution, convolution, head, sequence, tower
+from seewhy.networks._chain import Branches, Chain, Convolution, attentive, convolution, head, sequence, tower
 
-year = {"googlenet": 2014, "googlenet_bn": 2014, "bn_inception": 2015}
+year = {"googlenet": 2014, "googlenet_bn": 2014, "bn_inception": 2015, "se_bn_inception": 2017, "googlenet_small": 2014}
 paper = {
     "googlenet": "https://arxiv.org/abs/1409.4842",
     "googlenet_bn": "https://arxiv.org/abs/1409.4842",
     "bn_inception": "https://arxiv.org/abs/1502.03167",
+    "se_bn_inception": "https://arxiv.org/abs/1709.01507",
+    "googlenet_small": "https://arxiv.org/abs/1409.4842",
 }
-classes = 1000
 channels = 3
-input_size = 224
 
 sizes: dict[str, dict[str, Any]] = {
     "googlenet": {"wide": "5x5", "norm": "none", "dropout": 0.4},
     "googlenet_bn": {"wide": "3x3", "norm": "batch", "dropout": 0.2},
     "bn_inception": {"wide": "double3x3", "norm": "batch", "dropout": 0.0},
+    "se_bn_inception": {"wide": "double3x3", "norm": "batch", "dropout": 0.0, "attention": "se"},
+    "googlenet_small": {"wide": "5x5", "norm": "batch", "dropout": 0.2, "stem": "small"},
 }
+classes = {name: 10 if settings.get("stem") == "small" else 1000 for name, settings in sizes.items()}
+input_size = {name: 32 if settings.get("stem") == "small" else 224 for name, settings in sizes.items()}
 
 #: Table 1 of the paper: 1x1, reduction and width of the 3x3, reduction and width of the 5x5, 1x1 after pooling.
 WIDTHS = {
@@ -78,7 +86,9 @@ def build(
     classes: int = 1000,
     channels: int = 3,
     wide: Literal["5x5", "3x3", "double3x3"] | None = None,
+    stem: Literal["large", "small"] | None = None,
     norm: Literal["batch", "group", "layer", "none"] | None = None,
+    attention: Literal["none", "se", "cbam", "nonlocal"] | None = None,
     activation: str = "relu",
     init: Literal["xavier", "he", "lecun", "normal"] = "he",
     dropout: float | None = None,
@@ -88,27 +98,30 @@ def build(
 
     Under `norm="none"` GoogLeNet has the LRN of the paper. BN-Inception is the one with `wide="double3x3"`.
     """
-    named = {"wide": wide, "norm": norm, "dropout": dropout}
-    chosen = {**sizes[size], **{name: value for name, value in named.items() if value is not None}}
-    layers: dict[str, nn.Module]
-    if chosen["wide"] == "double3x3":
-        if auxiliary:
-            raise ValueError("BN-Inception has no auxiliary heads; googlenet and googlenet_bn have")
-        conv = partial(convolution, norm=chosen["norm"], activation=activation)
-        layers = _bn_inception(conv, channels)
+    usual = {"stem": "large", "attention": "none", **sizes[size]}
+    chosen = _parts.chosen(usual, wide=wide, stem=stem, norm=norm, attention=attention, dropout=dropout)
+    kind, twice = {"norm": chosen["norm"], "activation": activation}, chosen["wide"] == "double3x3"
+    if twice and auxiliary:
+        raise ValueError("BN-Inception has no auxiliary heads; googlenet and googlenet_bn have")
+    conv: Convolution = partial(convolution, **kind) if twice else partial(convolution, **kind, eps=1e-3)
+    if chosen["stem"] == "small":
+        layers: dict[str, nn.Module] = {"conv1": conv(channels, 192, 3)}  # 192, 32, 32
     else:
-        conv = partial(convolution, norm=chosen["norm"], activation=activation, eps=1e-3)
-        layers = _googlenet(conv, channels, wide=int(chosen["wide"][0]), respond=chosen["norm"] == "none")
+        layers = _stem(conv, channels, respond=chosen["norm"] == "none" and not twice)
+    modules = _bn_inception(conv) if twice else _googlenet(conv, wide=int(chosen["wide"][0]))
+    layers |= attentive(modules, 192, chosen["attention"], norm=chosen["norm"], middle="4")
     layers |= head(1024, classes, dropout=chosen["dropout"])
-    heads = {"4a": _auxiliary(conv, 512, classes), "4d": _auxiliary(conv, 528, classes)} if auxiliary else None
+    heads = None
+    if auxiliary:
+        heads = {"4a": _auxiliary(conv, 512, classes, activation), "4d": _auxiliary(conv, 528, classes, activation)}
     network = Chain(layers, auxiliary=heads)
     _parts.begin(network, init)
     return network
 
 
-def _googlenet(conv: Convolution, channels: int, *, wide: int, respond: bool) -> dict[str, nn.Module]:
-    """From the image to 1024 channels at a 32nd of the resolution."""
-    layers: dict[str, nn.Module] = {
+def _stem(conv: Convolution, channels: int, *, respond: bool) -> dict[str, nn.Module]:
+    """From the image to 192 channels at an eighth of the resolution."""
+    return {
         "conv1": conv(channels, 64, 7, stride=2),  # 64, 112, 112
         "pool1": nn.MaxPool2d(3, 2, ceil_mode=True),  # 64, 56, 56
         **({"lrn1": nn.LocalResponseNorm(5)} if respond else {}),
@@ -117,6 +130,11 @@ def _googlenet(conv: Convolution, channels: int, *, wide: int, respond: bool) ->
         **({"lrn2": nn.LocalResponseNorm(5)} if respond else {}),
         "pool2": nn.MaxPool2d(3, 2, ceil_mode=True),  # 192, 28, 28
     }
+
+
+def _googlenet(conv: Convolution, *, wide: int) -> dict[str, nn.Module]:
+    """From 192 channels to 1024 at a quarter of the resolution."""
+    layers: dict[str, nn.Module] = {}
     before = 192
     for name, (one, reduced, three, squeezed, five, pooled) in WIDTHS.items():
         layers[name] = Branches(
@@ -135,15 +153,9 @@ def _googlenet(conv: Convolution, channels: int, *, wide: int, respond: bool) ->
     return layers
 
 
-def _bn_inception(conv: Convolution, channels: int) -> dict[str, nn.Module]:
-    """From the image to 1024 channels at a 32nd of the resolution."""
-    layers: dict[str, nn.Module] = {
-        "conv1": conv(channels, 64, 7, stride=2),  # 64, 112, 112
-        "pool1": nn.MaxPool2d(3, 2, ceil_mode=True),  # 64, 56, 56
-        "conv2": conv(64, 64, 1),
-        "conv3": conv(64, 192, 3),  # 192, 56, 56
-        "pool2": nn.MaxPool2d(3, 2, ceil_mode=True),  # 192, 28, 28
-    }
+def _bn_inception(conv: Convolution) -> dict[str, nn.Module]:
+    """The same, with two convolutions in the branch that looks furthest, and modules that halve the map themselves."""
+    layers: dict[str, nn.Module] = {}
     before = 192
     for name, (one, reduced, three, squeezed, five, pooled) in WIDTHS_BN.items():
         halving = {"stride": 1 if one else 2}  # 3c: 576, 14, 14; 4e: 1056, 7, 7
@@ -162,7 +174,7 @@ def _bn_inception(conv: Convolution, channels: int) -> dict[str, nn.Module]:
     return layers
 
 
-def _auxiliary(conv: Convolution, before: int, classes: int) -> nn.Module:
+def _auxiliary(conv: Convolution, before: int, classes: int, activation: str) -> nn.Module:
     """A head on the way, so that the early layers are told sooner what they are for."""
     return sequence(
         {
@@ -170,7 +182,7 @@ def _auxiliary(conv: Convolution, before: int, classes: int) -> nn.Module:
             "conv": conv(before, 128, 1),
             "flatten": nn.Flatten(),
             "linear": nn.Linear(2048, 1024),
-            "act": nn.ReLU(),
+            "act": _parts.activate(activation),
             "dropout": nn.Dropout(0.7),
             "head": nn.Linear(1024, classes),
         }

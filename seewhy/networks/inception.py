@@ -8,6 +8,9 @@ and Alemi 2016, https://arxiv.org/abs/1602.07261, figures 3 to 9.
 The layers have TensorFlow's names, Conv2d_1a and Mixed_5b, in short: conv1a, 5b. Both networks are for images of 299
 pixels a side and take any from 75, for what halves the map is not padded. 23,834,568 and 42,679,816 parameters.
 
+`inception_v3_small` and `inception_v4_small` are ours for images of about 32 pixels, `stem="small"`: three convolutions
+of 3x3 that keep the resolution in place of the stem, so that the modules see maps of 32, 15 and 7 pixels a side.
+
 `auxiliary=True` gives Inception v3 its auxiliary head after 6e: 27,161,264 parameters. Calling the network leaves it
 out; `network.with_auxiliary(image)` gives its logits too.
 """
@@ -20,16 +23,22 @@ from typing import Any, Literal
 from torch import nn
 
 from seewhy.networks import _parts
-from seewhy.networks._chain import Branches, Chain, Convolution, convolution, head, sequence, tower
-from seewhy.networks._inception import HALVE, SMALLEST, stem
+from seewhy.networks._chain import Branches, Chain, Convolution, attentive, convolution, head, sequence, tower
+from seewhy.networks._inception import HALVE, SMALLEST, first, small_stem
+from seewhy.networks._inception import stem as large_stem
 
-year = {"inception_v3": 2015, "inception_v4": 2016}
-paper = {"inception_v3": "https://arxiv.org/abs/1512.00567", "inception_v4": "https://arxiv.org/abs/1602.07261"}
-classes = 1000
 channels = 3
-input_size = 299
 
-sizes: dict[str, dict[str, Any]] = {"inception_v3": {"dropout": 0.5}, "inception_v4": {"dropout": 0.2}}
+sizes: dict[str, dict[str, Any]] = {
+    "inception_v3": {"dropout": 0.5},
+    "inception_v4": {"dropout": 0.2},
+    "inception_v3_small": {"dropout": 0.5, "stem": "small"},
+    "inception_v4_small": {"dropout": 0.2, "stem": "small"},
+}
+classes = {name: 10 if "stem" in settings else 1000 for name, settings in sizes.items()}
+input_size = {name: 32 if "stem" in settings else 299 for name, settings in sizes.items()}
+year = {name: 2015 if "v3" in name else 2016 for name in sizes}
+paper = {name: f"https://arxiv.org/abs/{'1512.00567' if 'v3' in name else '1602.07261'}" for name in sizes}
 
 
 def build(
@@ -37,20 +46,29 @@ def build(
     size: str = "inception_v3",
     classes: int = 1000,
     channels: int = 3,
+    stem: Literal["large", "small"] | None = None,
     norm: Literal["batch", "group", "layer", "none"] = "batch",
+    attention: Literal["none", "se", "cbam", "nonlocal"] = "none",
     activation: str = "relu",
     init: Literal["xavier", "he", "lecun", "normal"] = "he",
     dropout: float | None = None,
     auxiliary: bool = False,
 ) -> nn.Module:
-    """A network for images of at least 75 pixels a side; `dropout` None is as the size has it."""
-    if auxiliary and size != "inception_v3":
-        raise ValueError("Inception v4 has no auxiliary head; inception_v3 has one")
+    """A network for images of at least 75 pixels a side, behind a small stem 7; what is None is as the size has it."""
+    chosen = _parts.chosen({"stem": "large", **sizes[size]}, stem=stem, dropout=dropout)
+    third, small = size.startswith("inception_v3"), chosen["stem"] == "small"
+    if auxiliary and (small or not third):
+        raise ValueError("Inception v4 has no auxiliary head, and no small stem has; inception_v3 has one")
     conv = partial(convolution, norm=norm, activation=activation, eps=1e-3)
-    layers, width = (_v3(conv, channels), 2048) if size == "inception_v3" else (_v4(conv, channels), 1536)
-    layers |= head(width, classes, dropout=sizes[size]["dropout"] if dropout is None else dropout)
+    before = 192 if third else 384
+    if small:
+        layers = small_stem(conv, channels, before)
+    else:
+        layers = large_stem(conv, channels) if third else _stem_v4(conv, channels)
+    layers |= attentive(_v3(conv) if third else _v4(conv), before, attention, norm=norm, middle="6")
+    layers |= head(2048 if third else 1536, classes, dropout=chosen["dropout"])
     heads = {"6e": _auxiliary(conv, 768, classes)} if auxiliary else None
-    network = Chain(layers, auxiliary=heads, smallest=SMALLEST)
+    network = Chain(layers, auxiliary=heads, smallest=SMALLEST[chosen["stem"]])
     _parts.begin(network, init)
     return network
 
@@ -58,10 +76,8 @@ def build(
 # ------------------------------------------------------------------------------------------------- Inception v3
 
 
-def _v3(conv: Convolution, channels: int) -> dict[str, nn.Module]:
+def _v3(conv: Convolution) -> dict[str, nn.Module]:
     return {
-        **stem(conv, channels),
-        "pool2": nn.MaxPool2d(3, 2),  # 192, 35, 35
         "5b": _squares(conv, 192, 32),  # 256, 35, 35
         "5c": _squares(conv, 256, 64),  # 288, 35, 35
         "5d": _squares(conv, 288, 64),
@@ -143,11 +159,10 @@ def _auxiliary(conv: Convolution, before: int, classes: int) -> nn.Module:
 # ------------------------------------------------------------------------------------------------- Inception v4
 
 
-def _v4(conv: Convolution, channels: int) -> dict[str, nn.Module]:
+def _stem_v4(conv: Convolution, channels: int) -> dict[str, nn.Module]:
+    """Figure 3."""
     return {
-        "conv1a": conv(channels, 32, 3, **HALVE),  # 32, 149, 149
-        "conv2a": conv(32, 32, 3, padding=0),  # 32, 147, 147
-        "conv2b": conv(32, 64, 3),  # 64, 147, 147
+        **first(conv, channels),
         "3a": Branches({"pool": nn.MaxPool2d(3, 2), "3x3": conv(64, 96, 3, **HALVE)}),  # 160, 73, 73
         "4a": Branches(
             {
@@ -156,6 +171,11 @@ def _v4(conv: Convolution, channels: int) -> dict[str, nn.Module]:
             }
         ),  # 192, 71, 71
         "5a": Branches({"3x3": conv(192, 192, 3, **HALVE), "pool": nn.MaxPool2d(3, 2)}),  # 384, 35, 35
+    }
+
+
+def _v4(conv: Convolution) -> dict[str, nn.Module]:
+    return {
         **{f"5{letter}": _a(conv) for letter in "bcde"},
         "6a": Branches(
             {

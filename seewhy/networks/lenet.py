@@ -28,6 +28,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seewhy.networks import _parts
+
 year = 1998
 paper = "http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf"
 classes = 10
@@ -62,15 +64,19 @@ def build(
     pool: Literal["mean", "max", "weighted"] | None = None,
     connections: Literal["full", "partial"] | None = None,
     output: Literal["linear", "codes"] | None = None,
+    init: Literal["xavier", "he", "lecun", "normal"] | None = None,
 ) -> nn.Module:
     """A LeNet for square images of `input_size` pixels; what is None is as the size has it."""
     if input_size < SMALLEST:
         raise ValueError(f"LeNet's convolutions need images of at least {SMALLEST} pixels; input_size is {input_size}")
-    named = {"activation": activation, "pool": pool, "connections": connections, "output": output}
-    chosen = {"connections": "full", "output": "linear", **sizes[size]}
-    chosen |= {name: value for name, value in named.items() if value is not None}
+    usual = {"connections": "full", "output": "linear", **sizes[size]}
+    chosen = _parts.chosen(usual, activation=activation, pool=pool, connections=connections, output=output)
+    if init is not None and chosen["connections"] == "partial":
+        raise ValueError("Partial connections begin as in the paper; `init` is for connections='full'")
     network = LeNet(**chosen, input_size=input_size, channels=channels, classes=classes)
-    if size == "lenet5_1998":
+    if init is not None:
+        _parts.begin(network, init)
+    elif size == "lenet5_1998":
         _begin(network)
     return network
 

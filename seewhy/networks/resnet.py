@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy.networks import _parts
+from seewhy.networks import _attention, _parts
 
 year = 2015
 paper = "https://arxiv.org/abs/1512.03385"
@@ -52,6 +52,7 @@ def build(
     residual: bool | None = None,
     stem: Literal["full", "half"] | None = None,
     norm: Literal["batch", "group", "layer", "none"] = "batch",
+    attention: Literal["none", "se", "cbam", "nonlocal"] = "none",
     activation: str = "relu",
     init: Literal["xavier", "he", "lecun", "normal"] | None = None,
 ) -> nn.Module:
@@ -60,9 +61,8 @@ def build(
     `width` is the number of filters of the first stage; `stem` says whether the first convolution keeps the resolution.
     `init` None draws the convolutions as the authors do, by their outputs.
     """
-    named = {"depth": depth, "width": width, "residual": residual, "stem": stem}
-    chosen = {"width": 16, "residual": True, "stem": "full", **sizes[size]}
-    chosen |= {name: value for name, value in named.items() if value is not None}
+    usual = {"width": 16, "residual": True, "stem": "full", **sizes[size]}
+    chosen = _parts.chosen(usual, depth=depth, width=width, residual=residual, stem=stem)
     blocks, rest = divmod(chosen["depth"] - 2, 6)
     if rest or blocks < 1:
         raise ValueError(f"These networks have 6n + 2 layers, such as 8, 14, 20 or 56; depth is {chosen['depth']}")
@@ -76,12 +76,12 @@ def build(
         residual=chosen["residual"],
         halve=chosen["stem"] == "half",
         norm=norm,
+        attention=attention,
         activation=activation,
         channels=channels,
         classes=classes,
     )
-    if init is not None:
-        _parts.begin(network, init)
+    _parts.begin(network, init)
     return network
 
 
@@ -96,6 +96,7 @@ class ResNet(nn.Module):
         residual: bool,
         halve: bool,
         norm: str,
+        attention: str,
         activation: str,
         channels: int,
         classes: int,
@@ -104,24 +105,29 @@ class ResNet(nn.Module):
         kernel, stride = (5, 2) if halve else (3, 1)
         self.conv1 = nn.Conv2d(channels, widths[0], kernel, stride, padding=kernel // 2, bias=norm == "none")
         self.norm1 = _norm(norm, widths[0])
-        self.relu = _parts.activate(activation)
+        self.relu = _parts.activate(activation, fresh=True)
         before = widths[0]
         for place, (count, width) in enumerate(zip(blocks, widths, strict=True), start=1):
             stage: OrderedDict[str, nn.Module] = OrderedDict()
             for number in range(1, count + 1):
                 stride = 2 if place > 1 and number == 1 else 1
                 stage[f"block{number}"] = Block(
-                    before, width, stride=stride, residual=residual, norm=norm, activation=activation
+                    before,
+                    width,
+                    stride=stride,
+                    residual=residual,
+                    norm=norm,
+                    attention=attention,
+                    activation=activation,
                 )
                 before = width
+                if place in (2, 3) and number % 2 == 0:
+                    stage |= _attention.relate(attention, width, number, norm=norm)
             self.add_module(f"stage{place}", nn.Sequential(stage))
         self.stages = tuple(f"stage{place}" for place in range(1, len(blocks) + 1))
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.head = nn.Linear(before, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
     def forward(self, image: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch classes"]:
         x = self.relu(self.norm1(self.conv1(image)))
@@ -133,21 +139,24 @@ class ResNet(nn.Module):
 class Block(nn.Module):
     """Two convolutions of 3 x 3, and what came in added to what they make of it, unless `residual` is off."""
 
-    def __init__(self, before: int, width: int, *, stride: int, residual: bool, norm: str, activation: str) -> None:
+    def __init__(
+        self, before: int, width: int, *, stride: int, residual: bool, norm: str, attention: str, activation: str
+    ) -> None:
         super().__init__()
         bias = norm == "none"
         self.conv1 = nn.Conv2d(before, width, 3, stride, padding=1, bias=bias)
         self.norm1 = _norm(norm, width)
-        self.relu1 = _parts.activate(activation)
+        self.relu1 = _parts.activate(activation, fresh=True)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
         self.norm2 = _norm(norm, width)
+        self.attention = _attention.refine(attention, width)
         self.shortcut = Shortcut(width - before, stride) if residual else None
-        self.relu2 = _parts.activate(activation)
+        self.relu2 = _parts.activate(activation, fresh=True)
 
     def forward(
         self, x: Float[Tensor, "batch before height width"]
     ) -> Float[Tensor, "batch after height_after width_after"]:
-        added = self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x)))))
+        added = self.attention(self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(x))))))
         return self.relu2(added if self.shortcut is None else added + self.shortcut(x))
 
 

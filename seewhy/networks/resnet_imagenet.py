@@ -13,6 +13,9 @@ but for the normalisations (25.6 million with 50 layers):
 * `preresnet50`: normalisation and ReLU stand before each convolution, so nothing but sums lies between the first block
   and the last norm. He et al. 2016, https://arxiv.org/abs/1603.05027.
 
+`se_resnet50`, `cbam_resnet50` and `nonlocal_resnet50` are the middle form with one of the kinds of attention of
+`_attention.py` in each block (28.1, 28.1 and 32.9 million), and any size has them as `attention`.
+
 `stem="small"` is a convolution of 3 x 3 without pooling, for images of about 32 pixels. norm="group" is Wu and He 2018,
 https://arxiv.org/abs/1803.08494; with `zero_last` each block begins as the identity, as they and others have it.
 """
@@ -25,7 +28,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seewhy.networks import _parts
+from seewhy.networks import _attention, _parts
 
 classes = 1000
 channels = 3
@@ -43,9 +46,18 @@ sizes: dict[str, dict[str, Any]] = {
     **{f"resnet{depth}": {"depth": depth} for depth in DEPTHS},
     **{f"resnet{depth}_v1": {"depth": depth, "form": "v1"} for depth in (50, 101, 152)},
     **{f"preresnet{depth}": {"depth": depth, "form": "pre"} for depth in DEPTHS},
+    **{f"se_resnet{depth}": {"depth": depth, "attention": "se"} for depth in (50, 101, 152)},
+    **{f"cbam_resnet{depth}": {"depth": depth, "attention": "cbam"} for depth in (18, 34, 50, 101)},
+    "nonlocal_resnet50": {"depth": 50, "attention": "nonlocal"},
 }
-year = {name: 2016 if name.startswith("pre") else 2015 for name in sizes}
-paper = {name: f"https://arxiv.org/abs/{'1603.05027' if name.startswith('pre') else '1512.03385'}" for name in sizes}
+#: Year and paper of what is not of 2015.
+LATER = {"pre": (2016, "https://arxiv.org/abs/1603.05027"), **_attention.PUBLISHED}
+origins = {
+    name: LATER.get(settings.get("attention", settings.get("form", "")), (2015, "https://arxiv.org/abs/1512.03385"))
+    for name, settings in sizes.items()
+}
+year = {name: origin[0] for name, origin in origins.items()}
+paper = {name: origin[1] for name, origin in origins.items()}
 
 
 def build(
@@ -58,6 +70,7 @@ def build(
     width: int = 64,
     stem: Literal["large", "small"] = "large",
     norm: Literal["batch", "group", "layer", "none"] = "batch",
+    attention: Literal["none", "se", "cbam", "nonlocal"] | None = None,
     zero_last: bool = False,
     activation: str = "relu",
     init: Literal["xavier", "he", "lecun", "normal"] | None = None,
@@ -67,8 +80,8 @@ def build(
     `width` is the number of filters of the stem; `zero_last` makes the last scale of each block begin at 0. `init` None
     draws the convolutions as the authors do, by their outputs.
     """
-    named = {"depth": depth, "form": form}
-    chosen = {"form": "v1.5", **sizes[size], **{name: value for name, value in named.items() if value is not None}}
+    usual = {"form": "v1.5", "attention": "none", **sizes[size]}
+    chosen = _parts.chosen(usual, depth=depth, form=form, attention=attention)
     if chosen["depth"] not in DEPTHS:
         raise ValueError(f"These networks have {', '.join(map(str, DEPTHS))} layers; depth is {chosen['depth']}")
     if zero_last and (norm == "none" or chosen["form"] == "pre"):
@@ -81,15 +94,13 @@ def build(
         form=chosen["form"],
         small_stem=stem == "small",
         norm=norm,
+        attention=chosen["attention"],
         activation=activation,
         channels=channels,
         classes=classes,
     )
-    if init is not None:
-        _parts.begin(network, init)
+    _parts.begin(network, init)
     for name, module in network.named_modules():
-        if init is None and isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out")
         if zero_last and isinstance(module, Block):
             nn.init.zeros_(network.get_parameter(f"{name}.norm{module.convolutions}.weight"))
     return network
@@ -112,6 +123,7 @@ class ResNet(nn.Module):
         form: str,
         small_stem: bool,
         norm: str,
+        attention: str,
         activation: str,
         channels: int,
         classes: int,
@@ -122,7 +134,7 @@ class ResNet(nn.Module):
         self.conv1 = nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2, bias=norm == "none")
         # With form="pre" the first block normalises what the stem puts out, the last layers what the last block does.
         self.norm1 = nn.Identity() if pre else _parts.normalise(norm, width)
-        self.act1 = nn.Identity() if pre else _parts.activate(activation)
+        self.act1 = nn.Identity() if pre else _parts.activate(activation, fresh=True)
         self.pool1 = nn.Identity() if small_stem else nn.MaxPool2d(3, stride=2, padding=1)
         kind: type[Block] = PreBlock if pre else Block
         before = width
@@ -136,12 +148,15 @@ class ResNet(nn.Module):
                     after,
                     steps=_steps(inner, after, bottleneck, stride=2 if place > 1 and number == 1 else 1, form=form),
                     norm=norm,
+                    attention=attention,
                     activation=activation,
                 )
                 before = after
+                if place in (2, 3) and number % 2 == 0:
+                    stage |= _attention.relate(attention, after, number, norm=norm)
             self.add_module(f"stage{place}", nn.Sequential(stage))
         self.norm5 = _parts.normalise(norm, before) if pre else nn.Identity()
-        self.act5 = _parts.activate(activation) if pre else nn.Identity()
+        self.act5 = _parts.activate(activation, fresh=norm != "none") if pre else nn.Identity()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.head = nn.Linear(before, classes)
@@ -175,7 +190,7 @@ class Block(nn.Module):
     act3: nn.Module
 
     def __init__(
-        self, before: int, after: int, *, steps: list[tuple[int, int, int]], norm: str, activation: str
+        self, before: int, after: int, *, steps: list[tuple[int, int, int]], norm: str, attention: str, activation: str
     ) -> None:
         super().__init__()
         self.convolutions = len(steps)
@@ -183,8 +198,9 @@ class Block(nn.Module):
         for number, (filters, kernel, step) in enumerate(steps, start=1):
             self.add_module(f"conv{number}", _conv(width, filters, kernel, step, norm))
             self.add_module(f"norm{number}", _parts.normalise(norm, self.normalised(width, filters)))
-            self.add_module(f"act{number}", _parts.activate(activation))
+            self.add_module(f"act{number}", _parts.activate(activation, fresh=norm != "none"))
             width, stride = filters, stride * step
+        self.attention = _attention.refine(attention, after)
         self.shortcut: nn.Module | None = None
         if stride > 1 or before != after:
             self.shortcut = self.projection(before, after, stride, norm)
@@ -205,8 +221,8 @@ class Block(nn.Module):
         same = x if self.shortcut is None else self.shortcut(x)
         x = self.norm2(self.conv2(self.act1(self.norm1(self.conv1(x)))))
         if self.convolutions == 2:
-            return self.act2(same + x)
-        return self.act3(same + self.norm3(self.conv3(self.act2(x))))
+            return self.act2(same + self.attention(x))
+        return self.act3(same + self.attention(self.norm3(self.conv3(self.act2(x)))))
 
 
 class PreBlock(Block):
@@ -226,7 +242,7 @@ class PreBlock(Block):
         bent = self.act1(self.norm1(x))
         same = x if self.shortcut is None else self.shortcut(bent)
         x = self.conv2(self.act2(self.norm2(self.conv1(bent))))
-        return same + (x if self.convolutions == 2 else self.conv3(self.act3(self.norm3(x))))
+        return same + self.attention(x if self.convolutions == 2 else self.conv3(self.act3(self.norm3(x))))
 
 
 def _conv(before: int, after: int, kernel: int, stride: int, norm: str) -> nn.Conv2d:

@@ -9,6 +9,9 @@ The 3 x 3 has the stride; where width or resolution change, a 1 x 1 with norm br
 
 `resnext29_…` are the networks for small images: a stem of 3 x 3 without pooling and three stages of three blocks.
 16x64d and 8x64d are the paper's, 68.1 and 34.4 million parameters; 32x4d, of 4.8 million, is a common small one.
+
+`se_…` and `cbam_…` have one of the kinds of attention of `_attention.py` in each block, and any size has them as
+`attention`.
 """
 
 from __future__ import annotations
@@ -19,21 +22,34 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seewhy.networks import _parts
+from seewhy.networks import _attention, _parts
 
-year = 2016
-paper = "https://arxiv.org/abs/1611.05431"
 channels = 3
 
-sizes: dict[str, dict[str, Any]] = {
+#: The sizes of the paper for photos.
+PHOTOS: dict[str, dict[str, Any]] = {
     "resnext50_32x4d": {"blocks": (3, 4, 6, 3), "cardinality": 32, "base": 4, "stem": "large"},
     "resnext101_32x4d": {"blocks": (3, 4, 23, 3), "cardinality": 32, "base": 4, "stem": "large"},
     "resnext101_32x8d": {"blocks": (3, 4, 23, 3), "cardinality": 32, "base": 8, "stem": "large"},
     "resnext101_64x4d": {"blocks": (3, 4, 23, 3), "cardinality": 64, "base": 4, "stem": "large"},
+}
+sizes: dict[str, dict[str, Any]] = {
+    **PHOTOS,
     "resnext29_32x4d": {"blocks": (3, 3, 3), "cardinality": 32, "base": 4, "stem": "small"},
     "resnext29_8x64d": {"blocks": (3, 3, 3), "cardinality": 8, "base": 64, "stem": "small"},
     "resnext29_16x64d": {"blocks": (3, 3, 3), "cardinality": 16, "base": 64, "stem": "small"},
+    **{
+        f"{kind}_{name}": {**PHOTOS[name], "attention": kind}
+        for kind in ("se", "cbam")
+        for name in ("resnext50_32x4d", "resnext101_32x4d")
+    },
 }
+origins = {
+    name: _attention.PUBLISHED.get(settings.get("attention", ""), (2016, "https://arxiv.org/abs/1611.05431"))
+    for name, settings in sizes.items()
+}
+year = {name: origin[0] for name, origin in origins.items()}
+paper = {name: origin[1] for name, origin in origins.items()}
 classes = {name: 10 if settings["stem"] == "small" else 1000 for name, settings in sizes.items()}
 input_size = {name: 32 if settings["stem"] == "small" else 224 for name, settings in sizes.items()}
 
@@ -48,28 +64,25 @@ def build(
     base: int | None = None,
     stem: Literal["large", "small"] | None = None,
     norm: Literal["batch", "group", "layer", "none"] = "batch",
+    attention: Literal["none", "se", "cbam", "nonlocal"] | None = None,
     activation: str = "relu",
     init: Literal["xavier", "he", "lecun", "normal"] | None = None,
 ) -> nn.Module:
     """A ResNeXt for images of any size; what is None is as the size has it. `blocks` has a number for each stage."""
-    named = {"blocks": blocks, "cardinality": cardinality, "base": base, "stem": stem}
-    chosen = {**sizes[size], **{name: value for name, value in named.items() if value is not None}}
+    usual = {"attention": "none", **sizes[size]}
+    chosen = _parts.chosen(usual, blocks=blocks, cardinality=cardinality, base=base, stem=stem, attention=attention)
     network = ResNeXt(
         blocks=chosen["blocks"],
         cardinality=chosen["cardinality"],
         base=chosen["base"],
         small_stem=chosen["stem"] == "small",
         norm=norm,
+        attention=chosen["attention"],
         activation=activation,
         channels=channels,
         classes=classes,
     )
-    if init is not None:
-        _parts.begin(network, init)
-    else:
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    _parts.begin(network, init)
     return network
 
 
@@ -84,6 +97,7 @@ class ResNeXt(nn.Module):
         base: int,
         small_stem: bool,
         norm: str,
+        attention: str,
         activation: str,
         channels: int,
         classes: int,
@@ -92,7 +106,7 @@ class ResNeXt(nn.Module):
         kernel, stride = (3, 1) if small_stem else (7, 2)
         self.conv1 = nn.Conv2d(channels, 64, kernel, stride, padding=kernel // 2, bias=norm == "none")
         self.norm1 = _parts.normalise(norm, 64)
-        self.act1 = _parts.activate(activation)
+        self.act1 = _parts.activate(activation, fresh=True)
         self.pool1 = nn.Identity() if small_stem else nn.MaxPool2d(3, stride=2, padding=1)
         before = 64
         for place, count in enumerate(blocks, start=1):
@@ -106,9 +120,12 @@ class ResNeXt(nn.Module):
                     groups=cardinality,
                     stride=2 if place > 1 and number == 1 else 1,
                     norm=norm,
+                    attention=attention,
                     activation=activation,
                 )
                 before = 256 * wider
+                if place in (2, 3) and number % 2 == 0:
+                    stage |= _attention.relate(attention, before, number, norm=norm)
             self.add_module(f"stage{place}", nn.Sequential(stage))
         self.stages = tuple(f"stage{place}" for place in range(1, len(blocks) + 1))
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -126,28 +143,38 @@ class Block(nn.Module):
     """Narrow by 1 x 1, look around by 3 x 3 in groups, widen by 1 x 1, and add what came in."""
 
     def __init__(
-        self, before: int, after: int, *, inner: int, groups: int, stride: int, norm: str, activation: str
+        self,
+        before: int,
+        after: int,
+        *,
+        inner: int,
+        groups: int,
+        stride: int,
+        norm: str,
+        attention: str,
+        activation: str,
     ) -> None:
         super().__init__()
         bias = norm == "none"
         self.conv1 = nn.Conv2d(before, inner, 1, bias=bias)
         self.norm1 = _parts.normalise(norm, inner)
-        self.act1 = _parts.activate(activation)
+        self.act1 = _parts.activate(activation, fresh=True)
         self.conv2 = nn.Conv2d(inner, inner, 3, stride, padding=1, groups=groups, bias=bias)
         self.norm2 = _parts.normalise(norm, inner)
-        self.act2 = _parts.activate(activation)
+        self.act2 = _parts.activate(activation, fresh=True)
         self.conv3 = nn.Conv2d(inner, after, 1, bias=bias)
         self.norm3 = _parts.normalise(norm, after)
+        self.attention = _attention.refine(attention, after)
         self.shortcut: nn.Module | None = None
         if stride > 1 or before != after:
             parts = {"conv": nn.Conv2d(before, after, 1, stride, bias=bias), "norm": _parts.normalise(norm, after)}
             self.shortcut = nn.Sequential(OrderedDict(parts))
-        self.act3 = _parts.activate(activation)
+        self.act3 = _parts.activate(activation, fresh=True)
 
     def forward(
         self, x: Float[Tensor, "batch before height width"]
     ) -> Float[Tensor, "batch after height_after width_after"]:
         added = self.act1(self.norm1(self.conv1(x)))  # batch, inner, height, width
         added = self.act2(self.norm2(self.conv2(added)))  # batch, inner, height_after, width_after
-        added = self.norm3(self.conv3(added))
+        added = self.attention(self.norm3(self.conv3(added)))
         return self.act3(added + (x if self.shortcut is None else self.shortcut(x)))

@@ -11,7 +11,8 @@ with weights (the paper's A, B, D and E). 133, 133, 138 and 144 million paramete
 * `vgg16_cifar`: for images of 32 pixels, of which the five poolings leave one place: with batch normalisation, and
   with the head in place of all three linear layers. 14.7 million parameters.
 
-Images of other sizes are averaged (or repeated) to the 7 x 7 places that fc6 sees, without fc6 to one.
+`attention` stands at the end of each stage. Images of other sizes are averaged (or repeated) to the 7 x 7 places that
+fc6 sees, without fc6 to one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seewhy.networks import _parts
+from seewhy.networks import _attention, _parts
 
 year = 2014
 paper = "https://arxiv.org/abs/1409.1556"
@@ -50,6 +51,7 @@ def build(
     channels: int = 3,
     depth: int | None = None,
     norm: Literal["batch", "group", "layer", "none"] | None = None,
+    attention: Literal["none", "se", "cbam", "nonlocal"] = "none",
     hidden: int | None = None,
     dropout: float = 0.5,
     activation: str = "relu",
@@ -60,15 +62,14 @@ def build(
     `hidden` units in fc6 and fc7, neither of which is there if it is 0. `init` None draws the convolutions as He et al.
     do, by their outputs, and the linear layers from N(0, 0.01).
     """
-    named = {"depth": depth, "norm": norm, "hidden": hidden}
-    chosen = {"norm": "none", "hidden": 4096, **sizes[size]}
-    chosen |= {name: value for name, value in named.items() if value is not None}
+    chosen = _parts.chosen({"norm": "none", "hidden": 4096, **sizes[size]}, depth=depth, norm=norm, hidden=hidden)
     if chosen["depth"] not in DEPTHS:
         raise ValueError(f"A VGG has {', '.join(map(str, DEPTHS))} layers with weights; depth is {chosen['depth']}")
     network = VGG(
         convolutions=DEPTHS[chosen["depth"]],
         widths=(64, 128, 256, 512, 512),
         norm=chosen["norm"],
+        attention=attention,
         hidden=chosen["hidden"],
         dropout=dropout,
         activation=activation,
@@ -77,9 +78,7 @@ def build(
     )
     _parts.begin(network, init or "normal")
     if init is None:
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        _parts.begin(network, None)
     return network
 
 
@@ -92,6 +91,7 @@ class VGG(nn.Sequential):
         convolutions: tuple[int, ...],
         widths: tuple[int, ...],
         norm: str,
+        attention: str,
         hidden: int,
         dropout: float,
         activation: str,
@@ -106,8 +106,10 @@ class VGG(nn.Sequential):
                 layers[f"conv{place}"] = nn.Conv2d(before, width, 3, padding=1)
                 if norm != "none":
                     layers[f"norm{place}"] = _parts.normalise(norm, width)
-                layers[f"act{place}"] = _parts.activate(activation)
+                layers[f"act{place}"] = _parts.activate(activation, fresh=True)
                 before = width
+            for name, layer in _attention.behind(attention, width, norm=norm, middle=stage in (4, 5)).items():
+                layers[f"{name}{stage}"] = layer
             layers[f"pool{stage}"] = nn.MaxPool2d(2)  # 112, 56, 28, 14, 7 for 224
         side = 7 if hidden else 1
         layers["fit"] = nn.AdaptiveAvgPool2d(side)
@@ -115,7 +117,7 @@ class VGG(nn.Sequential):
         before *= side * side
         for linear in (6, 7) if hidden else ():
             layers[f"fc{linear}"] = nn.Linear(before, hidden)
-            layers[f"act{linear}"] = _parts.activate(activation)
+            layers[f"act{linear}"] = _parts.activate(activation, fresh=True)
             layers[f"drop{linear}"] = nn.Dropout(dropout)
             before = hidden
         layers["head"] = nn.Linear(before, classes)

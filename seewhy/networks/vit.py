@@ -63,8 +63,7 @@ def build(
     `patch` is the side of a patch in pixels, `width` the numbers of a token, `depth` the number of blocks, each with
     `heads` heads of attention. `init` None draws the linear layers from N(0, 0.02).
     """
-    named = {"patch": patch, "width": width, "depth": depth, "heads": heads, "input_size": input_size}
-    chosen = {**sizes[size], **{name: value for name, value in named.items() if value is not None}}
+    chosen = _parts.chosen(sizes[size], patch=patch, width=width, depth=depth, heads=heads, input_size=input_size)
     if chosen["width"] % chosen["heads"]:
         raise ValueError(
             f"{chosen['heads']} heads share the width evenly: it must be a multiple, not {chosen['width']}"
@@ -128,12 +127,13 @@ class ViT(nn.Module):
             image = functional.pad(image, (0, right, 0, below))
         patches = self.cut(image)  # batch, width, height/patch, width/patch
         tokens = patches.flatten(2).transpose(1, 2)  # batch, patches, width
-        first = self.class_token.expand(len(tokens), -1, -1)
-        tokens = torch.cat([first, tokens], 1) + self._positions(*patches.shape[2:])  # batch, 1 + patches, width
+        first = self.class_token.expand(tokens.shape[0], -1, -1)  # `len` would fix the batch in an export
+        tokens = torch.cat([first, tokens], 1) + self._positions(patches)  # batch, 1 + patches, width
         tokens = self.norm(self.blocks(self.drop(tokens)))
         return self.head(tokens[:, 0])
 
-    def _positions(self, height: int, width: int) -> Float[Tensor, "1 tokens numbers"]:
+    def _positions(self, patches: Float[Tensor, "batch numbers height width"]) -> Float[Tensor, "1 tokens numbers"]:
+        height, width = patches.shape[2:]
         if (height, width) == (self.grid, self.grid):
             return self.positions
         of_class, of_patches = self.positions[:, :1], self.positions[:, 1:]

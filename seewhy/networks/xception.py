@@ -5,29 +5,32 @@
 An Inception module with as many branches as channels: "extreme Inception". No activation between the two halves, for
 which the paper measured a gain. Chollet 2016, https://arxiv.org/abs/1610.02357, figure 5: an entry flow that halves
 the map three times, a middle flow of eight equal blocks, an exit flow, each block with a shortcut. 22,855,952
-parameters. For images of 299 pixels; any from 7 will do.
+parameters. For images of 299 pixels; any from 7 will do. `xception_small` is ours for images of about 32 pixels,
+`stem="small"`: its first convolution keeps the resolution.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seewhy.networks import _parts
-from seewhy.networks._chain import Chain, convolution, head, normalise, sequence
+from seewhy.networks import _attention, _parts
+from seewhy.networks._chain import Chain, Convolution, convolution, head, normalise, sequence
 
 year = 2016
 paper = "https://arxiv.org/abs/1610.02357"
-classes = 1000
 channels = 3
-input_size = 299
 
-#: The smallest image that leaves the first two convolutions, which are not padded, something to look at.
-SMALLEST = 7
+#: The smallest image that leaves the first two convolutions, which a large stem does not pad, something to look at.
+SMALLEST = {"large": 7, "small": 1}
 
-sizes: dict[str, dict[str, Any]] = {"xception": {"middle": 8}}
+sizes: dict[str, dict[str, Any]] = {"xception": {"middle": 8}, "xception_small": {"middle": 8, "stem": "small"}}
+classes = {"xception": 1000, "xception_small": 10}
+input_size = {"xception": 299, "xception_small": 32}
 
 
 def build(
@@ -36,28 +39,38 @@ def build(
     classes: int = 1000,
     channels: int = 3,
     middle: int | None = None,
+    stem: Literal["large", "small"] | None = None,
     norm: Literal["batch", "group", "layer", "none"] = "batch",
+    attention: Literal["none", "se", "cbam", "nonlocal"] = "none",
     activation: str = "relu",
     init: Literal["xavier", "he", "lecun", "normal"] = "he",
     dropout: float = 0.5,
 ) -> nn.Module:
     """The network with so many blocks in its middle flow; what is None is as the size has it."""
+    chosen = _parts.chosen({"stem": "large", **sizes[size]}, middle=middle, stem=stem)
     kind: dict[str, Any] = {"norm": norm, "activation": activation}
-    count = sizes[size]["middle"] if middle is None else middle
+    halve: dict[str, Any] = {"stride": 2, "padding": 0} if chosen["stem"] == "large" else {}
+    conv: Convolution = partial(convolution, **kind)
+    block: Callable[..., nn.Module] = partial(Block, **kind, attention=attention)
+    flow: dict[str, nn.Module] = {}
+    for number in range(1, chosen["middle"] + 1):
+        flow[f"middle{number}"] = block(728, (728, 728, 728))
+        if number % 2 == 0:
+            flow |= _attention.relate(attention, 728, number, norm=norm)
     network = Chain(
         {
-            "conv1": convolution(channels, 32, 3, stride=2, padding=0, **kind),  # 32, 149, 149
-            "conv2": convolution(32, 64, 3, padding=0, **kind),  # 64, 147, 147
-            "entry1": Block(64, (128, 128), stride=2, opens=False, **kind),  # 128, 74, 74
-            "entry2": Block(128, (256, 256), stride=2, **kind),  # 256, 37, 37
-            "entry3": Block(256, (728, 728), stride=2, **kind),  # 728, 19, 19
-            **{f"middle{number}": Block(728, (728, 728, 728), **kind) for number in range(1, count + 1)},
-            "exit1": Block(728, (728, 1024), stride=2, **kind),  # 1024, 10, 10
+            "conv1": conv(channels, 32, 3, **halve),  # 32, 149, 149
+            "conv2": conv(32, 64, 3, padding=0 if halve else 1),  # 64, 147, 147
+            "entry1": block(64, (128, 128), stride=2, opens=False),  # 128, 74, 74
+            "entry2": block(128, (256, 256), stride=2),  # 256, 37, 37
+            "entry3": block(256, (728, 728), stride=2),  # 728, 19, 19
+            **flow,
+            "exit1": block(728, (728, 1024), stride=2),  # 1024, 10, 10
             "exit2": sequence({**separable(1024, 1536, norm=norm), "act": _parts.activate(activation)}),
             "exit3": sequence({**separable(1536, 2048, norm=norm), "act": _parts.activate(activation)}),
             **head(2048, classes, dropout=dropout),
         },
-        smallest=SMALLEST,
+        smallest=SMALLEST[chosen["stem"]],
     )
     _parts.begin(network, init)
     return network
@@ -70,7 +83,15 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, before: int, widths: tuple[int, ...], *, norm: str, activation: str, stride: int = 1, opens: bool = True
+        self,
+        before: int,
+        widths: tuple[int, ...],
+        *,
+        norm: str,
+        attention: str,
+        activation: str,
+        stride: int = 1,
+        opens: bool = True,
     ) -> None:
         super().__init__()
         self.shortcut: nn.Module = nn.Identity()
@@ -85,11 +106,12 @@ class Block(nn.Module):
         if stride > 1:
             layers["pool"] = nn.MaxPool2d(3, stride, padding=1)
         self.body = sequence(layers)
+        self.attention = _attention.refine(attention, widths[-1])
 
     def forward(
         self, x: Float[Tensor, "batch before height width"]
     ) -> Float[Tensor, "batch after height_after width_after"]:
-        return self.body(x) + self.shortcut(x)
+        return self.attention(self.body(x)) + self.shortcut(x)
 
 
 def separable(before: int, width: int, *, norm: str) -> dict[str, nn.Module]:

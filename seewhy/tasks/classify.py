@@ -61,11 +61,16 @@ class Classify:
         return loss.masked_fill(batch.targets < 0, torch.nan)
 
     def objective(self, output: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, ""]:
-        """Mean cross-entropy with this task's smoothing and weights; unlabelled examples do not count."""
-        weights = None if self.class_weights is None else output.new_tensor(self.class_weights)
-        return functional.cross_entropy(
-            output, batch.targets, weight=weights, ignore_index=-1, label_smoothing=self.label_smoothing
-        )
+        """Mean cross-entropy with this task's smoothing and weights; unlabelled examples do not count.
+
+        The weighted losses are shared out among examples, not among weights: a batch in pieces has the same mean.
+        """
+        how: dict[str, Any] = {"ignore_index": -1, "label_smoothing": self.label_smoothing}
+        if self.class_weights is None:
+            return functional.cross_entropy(output, batch.targets, **how)
+        weights = output.new_tensor(self.class_weights)
+        whole = functional.cross_entropy(output, batch.targets, weight=weights, reduction="sum", **how)
+        return whole / (batch.targets >= 0).sum()
 
     def decode(self, output: Float[Tensor, "batch classes"]) -> list[Answer]:
         """The likeliest class, its probability, and the five likeliest."""

@@ -1,5 +1,7 @@
 """Data with something wrong with it."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
@@ -92,3 +94,11 @@ def test_images_far_smaller_than_the_others_are_named():
     assert "sizes run from 32 x 24 to 640 x 480 pixels" in finding.statement
     even = judged(scanned(["a", "b"] * 16))["data_quality:sizes"]
     assert even.statement == "No image of 32 is far smaller than the others; all are 32 x 32 pixels."
+
+
+def test_the_files_that_were_left_out_are_listed_one_by_one_up_to_a_hundred():
+    broken = [Problem("broken-image", f"{row}.png", "it is cut", 7) for row in range(130)]
+    scan = replace(scanned(["a", "b"] * 200, problems=broken), quarantine=tuple(broken))
+    _, left_out = judged(scan)["data_quality:problems"].evidence
+    assert left_out["columns"] == ["file", "problem", "bytes", "what"]
+    assert left_out["rows"] == [[f"{row}.png", "broken-image", 7, "it is cut"] for row in range(100)]

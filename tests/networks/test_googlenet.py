@@ -72,10 +72,10 @@ def test_an_inception_module_is_its_four_branches_side_by_side():
     assert torch.allclose(place(x), torch.cat(expected, 1))
 
 
-@pytest.mark.parametrize("size", list(googlenet.sizes))
+@pytest.mark.parametrize("size", [size for size in googlenet.sizes if size != "googlenet_small"])
 def test_the_maps_have_the_sizes_of_the_papers_table(size):
     wanted = {"3a": (256, 28), "4a": (512, 14), "4d": (528, 14), "4e": (832, 14), "5b": (1024, 7)}
-    if size == "bn_inception":
+    if googlenet.sizes[size]["wide"] == "double3x3":
         wanted = {"3b": (320, 28), "3c": (576, 14), "4b": (576, 14), "4e": (1056, 7), "5b": (1024, 7)}
     seen = {}
     with torch.device("meta"):

@@ -77,7 +77,9 @@ def test_calling_v3_in_training_gives_logits_and_with_auxiliary_those_of_the_hea
 
 
 def test_v4_refuses_an_auxiliary_head():
-    with pytest.raises(ValueError, match="Inception v4 has no auxiliary head; inception_v3 has one"):
+    with pytest.raises(
+        ValueError, match="Inception v4 has no auxiliary head, and no small stem has; inception_v3 has one"
+    ):
         inception.build(size="inception_v4", auxiliary=True)
 
 

@@ -67,8 +67,10 @@ def test_small_images_get_a_small_network_and_photos_a_pretrained_one():
 
 def test_the_layers_of_a_network_are_listed_with_shapes_and_parameters():
     rows = {row["name"]: row for row in networks.layers("lenet5")}
-    assert rows["conv2"] == {"name": "conv2", "kind": "Conv2d", "shape": [16, 10, 10], "parameters": 2416}
+    wanted = {"name": "conv2", "kind": "Conv2d", "shape": [16, 10, 10], "parameters": 2416, "receptive_field": [14, 14]}
+    assert rows["conv2"] == wanted
     assert rows["head"]["shape"] == [10]
+    assert rows["head"]["receptive_field"] == "whole image"
     assert networks.layers("timm:resnet10t")[-1]["shape"] == [1000]
 
 

@@ -75,7 +75,7 @@ def test_shuffling_deals_the_channels_of_each_group_out_to_all():
 
 @pytest.mark.parametrize("halve", [False, True])
 def test_a_unit_is_what_figure_2_draws(halve):
-    settings = {"groups": 2, "shuffle": True, "norm": "none", "activation": "relu", "halve": halve}
+    settings = {"groups": 2, "shuffle": True, "norm": "none", "attention": "none", "activation": "relu", "halve": halve}
     unit = shufflenet.Unit(8, 24 if halve else 8, **settings).double()
     x, w = torch.randn(1, 8, 7, 5, dtype=torch.float64), unit.state_dict()
 
@@ -93,7 +93,7 @@ def test_a_unit_is_what_figure_2_draws(halve):
 
 def test_without_shuffling_groups_hear_nothing_of_each_other():
     for shuffle, heard in ((False, False), (True, True)):
-        unit = shufflenet.Unit(16, 16, groups=2, shuffle=shuffle, norm="none", activation="none")
+        unit = shufflenet.Unit(16, 16, groups=2, shuffle=shuffle, norm="none", attention="none", activation="none")
         x = torch.randn(1, 16, 3, 3, requires_grad=True)
         unit(x)[:, :8].sum().backward()
         assert bool((x.grad[:, 8:] != 0).any()) == heard

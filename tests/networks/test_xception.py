@@ -25,7 +25,9 @@ def test_with_timms_weights_it_answers_as_timms_does(equal_weights):
 
 @pytest.mark.parametrize(("opens", "stride", "widths"), [(True, 1, (6, 6)), (False, 2, (6, 8)), (True, 2, (4, 6))])
 def test_a_block_is_separable_convolutions_and_a_shortcut_written_out(opens, stride, widths):
-    block = xception.Block(6, widths, norm="none", activation="relu", stride=stride, opens=opens).double()
+    block = xception.Block(
+        6, widths, norm="none", attention="none", activation="relu", stride=stride, opens=opens
+    ).double()
     image, w = torch.randn(1, 6, 9, 7, dtype=torch.float64), block.state_dict()
     added = image
     for number in (1, 2):
