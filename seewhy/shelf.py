@@ -26,6 +26,7 @@ VERBS = {
     "data": "open",
     "explainers": "heat",
     "exports": "write",
+    "measures": "measure",
     "networks": "build",
     "tasks": "__init__",
 }
