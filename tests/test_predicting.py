@@ -129,3 +129,47 @@ def test_a_table_of_images_or_nothing_is_no_table_of_predictions(tmp_path, text)
     assert not predicting.is_table(csv(tmp_path, text))
     assert not predicting.is_table(tmp_path)
     assert not predicting.is_table("digits")
+
+
+def test_a_column_of_probabilities_a_class_says_the_answer_and_how_sure_it_is(tmp_path):
+    text = "id,target,p:cat,p:dog,p:owl,sex\n1,dog,0.2,0.7,0.1,f\n2,cat,0.1,0.3,0.6,m\n3,,1,0,0,m\n"
+    found = predicting.from_table(csv(tmp_path, text))
+    assert predicting.is_table(csv(tmp_path, text))
+    assert found.classes == ("cat", "dog", "owl")
+    assert found.tags == ("sex",)
+    assert list(found["answer"]) == ["dog", "owl", "cat"]
+    assert found["confidence"] == pytest.approx([0.7, 0.6, 1.0])
+    assert found["right"][:2].tolist() == [1, 0]
+    assert np.isnan(found["right"][2])
+    assert found["loss"][:2] == pytest.approx([-np.log(0.7), -np.log(0.1)])
+    assert found["logodds_true"][:2] == pytest.approx([np.log(0.7 / 0.3), np.log(0.1 / 0.9)])
+    assert list(found["top_answers"][1]) == ["owl", "dog", "cat"]
+    assert np.exp(found.log_probabilities.astype(float)) == pytest.approx(
+        np.array([[0.2, 0.7, 0.1], [0.1, 0.3, 0.6], [1, 0, 0]]), abs=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [("1,a,0.9,0.3", r"probabilities of row 1 sum to 1.2; they must sum to 1"), ("1,a,,1", "column 'p:a' must hold a")],
+)
+def test_numbers_that_are_no_probabilities_are_refused(tmp_path, row, says):
+    with pytest.raises(ValueError, match=says):
+        predicting.from_table(csv(tmp_path, f"id,target,p:a,p:b\n{row}\n"))
+
+
+def test_an_answer_that_is_given_beside_probabilities_is_kept(tmp_path):
+    found = predicting.from_table(csv(tmp_path, "id,target,answer,p:a,p:b\n1,a,b,0.7,0.3\n2,a,c,0.7,0.3\n"))
+    assert list(found["answer"]) == ["b", "c"]
+    assert found["confidence"][0] == pytest.approx(0.3)
+    assert found["confidence"][1] == 0  # an answer whose probability was not given
+    assert found.classes == ("a", "b", "c")
+
+
+def test_a_table_that_was_saved_is_read_with_what_lies_beside_it(tmp_path):
+    text = "id,target,p:cat,p:dog\n1,dog,0.2,0.8\n2,cat,0.1,0.9\n"
+    given = predicting.from_table(csv(tmp_path, text))
+    predicting.save(given, tmp_path / "kept")
+    found = predicting.from_table(tmp_path / "kept" / "predictions.parquet")
+    assert found.table.equals(given.table)
+    assert (found.log_probabilities == given.log_probabilities).all()
