@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import fitting, predicting, statistics
+from seewhy import fitting, predicting, significance, statistics
 from seewhy.cache import Cache
 from seewhy.exports import html, json
 from seewhy.model import Model
@@ -195,7 +195,7 @@ def _cells(
         if len(rows) >= LEAST_ROWS and np.sum(first[rows] != second[rows]) >= LEAST_FLIPS
     }
     tests = {name: statistics.paired_difference(second[rows], first[rows], level) for name, rows in asked.items()}
-    adjusted = dict(zip(tests, statistics.holm([p for _, p in tests.values()]).tolist(), strict=True))
+    adjusted = dict(zip(tests, significance.holm([p for _, p in tests.values()]).tolist(), strict=True))
     bars = _bars(pair, what, cells, level)
     clear = [name for name in asked if adjusted[name] < 1 - level]
     for name in clear:

@@ -12,6 +12,9 @@ from PIL import Image
 from seewhy import imaging
 from seewhy.types import Explanation
 
+#: Heat of different methods, or of images of different sizes, is compared on a grid of so many cells a side.
+GRID = 16
+
 
 def fitted(pixels: UInt8[np.ndarray, "height width 3"], side: int) -> UInt8[np.ndarray, "_ _ 3"]:
     """The picture with its longer side at most `side`; one of few pixels is enlarged with its pixels kept square."""
@@ -119,3 +122,16 @@ def gradient_stops(*, signed: bool) -> list[tuple[str, str]]:
     """Offsets and colours of the legend of `colours`."""
     path = (_path(signed) * 255).round().astype(int)
     return [(f"{100 * place // 8}%", "#{:02x}{:02x}{:02x}".format(*path[place * 255 // 8])) for place in range(9)]
+
+
+def on_grid(heat: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "16 16"]:
+    """The mean of the heat over each cell of a 16 x 16 grid; a pixel cut by an edge counts by its area."""
+    return _overlap(heat.shape[0]) @ heat.astype(np.float64) @ _overlap(heat.shape[1]).T
+
+
+def _overlap(length: int) -> Float[np.ndarray, "16 length"]:
+    """The share of each cell (rows) that each pixel (columns) covers; rows sum to 1."""
+    edges = np.arange(GRID + 1) * length / GRID
+    pixels = np.arange(length)
+    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return np.clip(shared, 0, None) * GRID / length

@@ -1,4 +1,4 @@
-"""How good are the answers, counted in which way?
+"""How good are the answers, and for whom?
 
 Numbers about targets and answers, given as the places of classes. `level` is the confidence level in 0 to 1; how sure
 one can be of a number is `statistics`' business.
@@ -7,11 +7,11 @@ one can be of a number is `statistics`' business.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, Num, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from scipy import special, stats
 
 from seewhy.statistics import Estimate, score_interval
@@ -84,6 +84,178 @@ def codes(values: Iterable[Any], names: Sequence[str]) -> Int[np.ndarray, " rows
     """The place of each value among the names, -1 where it is none of them."""
     places = {name: place for place, name in enumerate(names)}
     return np.array([places.get(value, -1) for value in values], dtype=np.int64)
+
+
+# -------------------------------------------------------------------------------------------- one class by group
+
+
+class Counts(NamedTuple):
+    """Rows by label and answer, of one class against the rest. Arrays of one shape, such as groups x classes."""
+
+    hits: Int[np.ndarray, ...]  # of the class and said to be
+    false_alarms: Int[np.ndarray, ...]  # said to be of the class, and not
+    misses: Int[np.ndarray, ...]
+    others: Int[np.ndarray, ...]
+
+    @property
+    def labelled(self) -> Int[np.ndarray, ...]:
+        return self.hits + self.misses
+
+    @property
+    def answered(self) -> Int[np.ndarray, ...]:
+        return self.hits + self.false_alarms
+
+    @property
+    def rows(self) -> Int[np.ndarray, ...]:
+        return self.labelled + self.false_alarms + self.others
+
+
+def counts(
+    target: Int[np.ndarray, " rows"],
+    answer: Int[np.ndarray, " rows"],
+    place: Int[np.ndarray, " rows"],
+    groups: int,
+    classes: int,
+) -> Counts:
+    """Counts, groups x classes. Rows without a label (-1) do not count; an answer that is no class (-1) is none."""
+    known = target >= 0
+    target, answer, place = target[known], answer[known], place[known]
+
+    def table(rows: np.ndarray, column: np.ndarray) -> np.ndarray:
+        cells = place[rows] * classes + column[rows]
+        return np.bincount(cells, minlength=groups * classes).reshape(groups, classes)
+
+    labelled, answered = table(target >= 0, target), table(answer >= 0, answer)
+    hits = table(target == answer, target)
+    rows = np.bincount(place, minlength=groups)[:, None]
+    return Counts(hits, answered - hits, labelled - hits, rows - labelled - answered + hits)
+
+
+#: Each rate of a class is a share: (how many, of how many).
+RATES: dict[str, Callable[[Counts], tuple[np.ndarray, np.ndarray]]] = {
+    "accuracy": lambda of: (of.hits + of.others, of.rows),
+    "error": lambda of: (of.false_alarms + of.misses, of.rows),
+    "selection rate": lambda of: (of.answered, of.rows),
+    "true positive rate": lambda of: (of.hits, of.labelled),
+    "false negative rate": lambda of: (of.misses, of.labelled),
+    "false positive rate": lambda of: (of.false_alarms, of.rows - of.labelled),
+    "true negative rate": lambda of: (of.others, of.rows - of.labelled),
+    "precision": lambda of: (of.hits, of.answered),
+}
+
+#: What is called fair where these rates are alike in all groups.
+CRITERIA: dict[str, tuple[str, ...]] = {
+    "demographic parity": ("selection rate",),
+    "equal opportunity": ("true positive rate",),
+    "equalised odds": ("true positive rate", "false positive rate"),
+    "predictive parity": ("precision",),
+}
+
+
+def shares(rate: str, of: Counts) -> Float[np.ndarray, ...]:
+    """A rate of each cell; NaN where nothing could count, which is not 0: nobody knows how often it would happen."""
+    some, all_of_them = RATES[rate](of)
+    return np.where(all_of_them > 0, some / np.maximum(all_of_them, 1), math.nan)
+
+
+def gap(shares: Float[np.ndarray, "groups ..."]) -> Float[np.ndarray, ...]:
+    """Highest less lowest over the groups (the first axis) that have a share; NaN where none has."""
+    highest, lowest = _ends(shares)
+    return highest - lowest
+
+
+def ratio(shares: Float[np.ndarray, "groups ..."]) -> Float[np.ndarray, ...]:
+    """Lowest over highest; NaN where none has a share, and where all are 0."""
+    highest, lowest = _ends(shares)
+    return np.where(highest > 0, lowest / np.where(highest > 0, highest, 1.0), math.nan)
+
+
+def _ends(shares: Float[np.ndarray, "groups ..."]) -> tuple[np.ndarray, np.ndarray]:
+    known = ~np.isnan(shares)
+    highest = np.max(shares, axis=0, where=known, initial=-np.inf)
+    lowest = np.min(shares, axis=0, where=known, initial=np.inf)
+    return tuple(np.where(known.any(0), end, math.nan) for end in (highest, lowest))  # type: ignore[return-value]
+
+
+def parity(criterion: str, of: Counts) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
+    """The gap and the ratio of a criterion between groups (the first axis); of several rates, the worst."""
+    rates = [shares(rate, of) for rate in CRITERIA[criterion]]
+    gaps, ratios = np.array([gap(rate) for rate in rates]), np.array([ratio(rate) for rate in rates])
+    largest, _ = _ends(gaps)
+    _, smallest = _ends(ratios)
+    return largest, smallest
+
+
+# ------------------------------------------------------------------------------------------------- inequality
+
+
+def generalised_entropy(benefit: Num[np.ndarray, " rows"], alpha: float = 2.0) -> float:
+    """How unequally a benefit, 0 or more, is spread over the rows: 0 where all have the same.
+
+        1 / (n alpha (alpha - 1)) sum_i ((b_i / mean)^alpha - 1);   alpha 1: Theil's, mean of (b/mean) ln(b/mean)
+
+    For decisions the benefit is 1 + answer - target (Speicher et al. 2018, https://doi.org/10.1145/3219819.3220046).
+    The plain number is too low by about var / n; the jackknife takes that off. NaN for fewer than two rows or nothing
+    to share.
+    """
+    values, times = np.unique(np.asarray(benefit, dtype=float), return_counts=True)
+    n, total = int(times.sum()), float(values @ times)
+    if n < 2 or total <= 0:
+        return math.nan
+    plain = _entropy(values, times, alpha)
+    without = np.array([_entropy(values, times - (np.arange(len(values)) == row), alpha) for row in range(len(values))])
+    return float(n * plain - (n - 1) * (times @ without) / n)
+
+
+def entropy_between(benefit: Num[np.ndarray, " rows"], place: Int[np.ndarray, " rows"], alpha: float = 2.0) -> float:
+    """The part of the generalised entropy that lies between groups, less the part that chance adds.
+
+    The entropy were each row given the mean of its group. By chance alone that is about
+    sum_g w_g (1 - w_g) var_g / n_g / (2 mean^2), w_g the share of rows in group g (its second-order expansion at
+    equality, the same for every alpha), so the difference is near 0 on average where groups are alike, and may fall a
+    little below. A group of one row has the variance of all.
+    """
+    groups, sizes = np.unique(place, return_inverse=True)[1], np.bincount(np.unique(place, return_inverse=True)[1])
+    values = np.asarray(benefit, dtype=float)
+    if len(values) < 2 or values.sum() <= 0:
+        return math.nan
+    means = np.bincount(groups, weights=values) / sizes
+    inside = np.bincount(groups, weights=(values - means[groups]) ** 2) / np.maximum(sizes - 1, 1)
+    inside = np.where(sizes > 1, inside, values.var(ddof=1))
+    weight = sizes / len(values)
+    chance = float(np.sum(weight * (1 - weight) * inside / sizes)) / (2 * values.mean() ** 2)
+    return _entropy(means, sizes, alpha) - chance
+
+
+def _entropy(values: np.ndarray, times: np.ndarray, alpha: float) -> float:
+    n = float(times.sum())
+    share = values * n / float(values @ times) if values @ times > 0 else np.ones(len(values))
+    if alpha == 1:
+        return float(times @ special.xlogy(share, share)) / n
+    if alpha == 0:
+        return -float(times @ np.log(share)) / n
+    return float(times @ (share**alpha - 1)) / (n * alpha * (alpha - 1))
+
+
+# ------------------------------------------------------------------------------------------------------- scores
+
+
+def doubted_labels(
+    log_probabilities: Float[np.ndarray, "rows classes"], target: Int[np.ndarray, " rows"]
+) -> Bool[np.ndarray, " rows"]:
+    """Rows whose label the network doubts, by confident learning.
+
+    A class is likely for a row where its probability is at least the mean that it has on rows labelled so; the label is
+    doubted where another class is the likeliest of those (Northcutt, Jiang and Chuang 2021,
+    https://doi.org/10.1613/jair.1.12125). Only for rows that the network was not trained on. -1 is never doubted.
+    """
+    p = np.exp(log_probabilities.astype(np.float32))
+    known, classes = target >= 0, p.shape[1]
+    n = np.bincount(target[known], minlength=classes)
+    own = np.bincount(target[known], weights=p[known, target[known]], minlength=classes)
+    threshold = np.where(n > 0, own / np.maximum(n, 1), np.inf)
+    p[p < threshold - 1e-6] = -1
+    return known & (p.max(axis=1) > 0) & (p.argmax(axis=1) != target)
 
 
 def auroc(score: Num[np.ndarray, " rows"], positive: Shaped[np.ndarray, " rows"]) -> float:

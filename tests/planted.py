@@ -29,8 +29,9 @@ def predicted(
     columns["confidence"] = [None] * n if confidence is None else list(confidence)
     columns |= {name: values for name, values in more.items() if name in columns}
     table = pa.table(columns, schema=PREDICTION_COLUMNS)
-    for name in more.keys() - columns.keys():
-        table = table.append_column(f"tag:{name}", pa.array(more[name], from_pandas=True))
+    for name, values in more.items():
+        if name not in columns:
+            table = table.append_column(f"tag:{name}", pa.array(values, from_pandas=True))
     names = {name for name in (*target, *answer) if name is not None}
     return Predictions(table, tuple(sorted(names)) if classes is None else classes, parts, logs)
 
@@ -39,3 +40,12 @@ def tables(baseline: Predictions, **others: Any) -> Tables:
     """The baseline and further tables, by name."""
     made = {Need("baseline"): baseline} | {Need(name): value for name, value in others.items()}
     return Tables(made, baseline.classes, "test", 0)
+
+
+def patients(
+    random: np.random.Generator, units: int, each: int, share: float, sd: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Units whose own share varies around `share` (on the scale of log-odds), and their rows."""
+    own = 1 / (1 + np.exp(-(np.log(share / (1 - share)) + sd * random.standard_normal(units))))
+    unit = np.repeat(np.arange(units), each)
+    return (random.random(len(unit)) < own[unit]).astype(float), unit

@@ -60,3 +60,14 @@ def test_only_what_speaks_against_makes_a_method_signed():
 def test_more_heat_is_always_lighter():
     luminance = heatmap.colours(np.linspace(0, 1, 64), signed=False) ** 2.2 @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(luminance) > 0).all()
+
+
+def test_the_common_grid_keeps_the_mean_and_equals_a_slow_twin():
+    random = np.random.default_rng(0)
+    for height, width in ((32, 48), (16, 16), (8, 8), (7, 30)):
+        heat = random.random((height, width)).astype(np.float32)
+        grid = heatmap.on_grid(heat)
+        assert grid.mean() == pytest.approx(heat.mean(), rel=1e-6)
+        fine = np.repeat(np.repeat(heat, 16, 0), 16, 1)  # each pixel 16 x 16: every cell is a whole number of them
+        twin = fine.reshape(16, height, 16, width).mean((1, 3))
+        assert grid == pytest.approx(twin, rel=1e-5)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special
 
-from seewhy import statistics
+from seewhy import significance, statistics
 from seewhy.grouping import grouped
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, p_value, percent, points, quoted
@@ -58,7 +58,7 @@ def check(tables: Tables, *, level: float = 0.95) -> Iterator[Finding]:
         return
     means = {tag: _mean(leaning, level) for tag, leaning in leans.items()}
     tests = [p for tag, leaning in leans.items() for p in (means[tag][1], *(each.p for each in leaning))]
-    adjusted = iter(statistics.holm(tests).tolist())
+    adjusted = iter(significance.holm(tests).tolist())
     for tag, leaning in leans.items():
         p, *each = (next(adjusted) for _ in range(1 + len(leaning)))
         yield _told(tag, leaning, means[tag][0], p, each, len(tests), level, common)

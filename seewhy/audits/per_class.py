@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from seewhy import metrics, statistics, wording
+from seewhy import metrics, significance, statistics, wording
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, percent, points, quoted
 
@@ -84,7 +84,7 @@ def _counted(predictions: Predictions, rows: np.ndarray, level: float, least: in
     answered = np.bincount(answer[answer >= 0], minlength=len(names))
     tested = np.flatnonzero((n >= least) & (n < len(rows)))
     p = np.ones(len(names))
-    p[tested] = statistics.holm(stats.hypergeom.cdf(hits[tested], len(rows), hits.sum(), n[tested]))
+    p[tested] = significance.holm(stats.hypergeom.cdf(hits[tested], len(rows), hits.sum(), n[tested]))
     return Classes(names, n, hits, answered, p, level)
 
 

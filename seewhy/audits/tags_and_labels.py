@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from seewhy import chance, statistics
+from seewhy import chance, significance, statistics
 from seewhy.grouping import grouped
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, p_value, percent, quoted
@@ -60,7 +60,7 @@ def check(tables: Tables, *, level: float = 0.95, draws: int = 2000) -> Iterator
         return
     random = np.random.default_rng(tables.seed)
     raw = [_p_independent(table.counts, draws, random) for table in crossed]
-    adjusted = statistics.holm(raw).tolist()
+    adjusted = significance.holm(raw).tolist()
     apart = [table for table, p in zip(crossed, adjusted, strict=True) if p >= 1 - level]
     for table, p in zip(crossed, adjusted, strict=True):
         if p < 1 - level:

@@ -18,12 +18,12 @@ from jaxtyping import Float
 from scipy import stats
 
 from seewhy import statistics
+from seewhy.heatmap import GRID, on_grid
 from seewhy.types import Explanation, Finding, Need, Pillar, Predictions, Tables
 from seewhy.wording import counted, listed, percent
 
 pillar: Pillar = "see"
 
-GRID = 16
 BORDER = 2
 #: An answer is doubtful if its rival is within this much probability, or it is less sure than this.
 MARGIN, DOUBTFUL = 0.2, 0.5
@@ -81,19 +81,6 @@ def check(
     yield _agreement(by_id, pictures, groups, level, common)
     yield _border(by_id, level, common)
     yield from _faithfulness(explanations, level, common)
-
-
-def on_grid(heat: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "16 16"]:
-    """The mean of the heat over each cell of a 16 x 16 grid; a pixel cut by an edge counts by its area."""
-    return _overlap(heat.shape[0]) @ heat.astype(np.float64) @ _overlap(heat.shape[1]).T
-
-
-def _overlap(length: int) -> Float[np.ndarray, "16 length"]:
-    """The share of each cell (rows) that each pixel (columns) covers; rows sum to 1."""
-    edges = np.arange(GRID + 1) * length / GRID
-    pixels = np.arange(length)
-    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return np.clip(shared, 0, None) * GRID / length
 
 
 def _groups(predictions: Predictions, ids: Sequence[str]) -> dict[str, list[str]]:

@@ -26,17 +26,6 @@ def judged(heats, *, right=None, faithfulness=None, methods=METHODS):
     return {finding.id: finding for finding in where_it_looks.check(given, methods=methods)}
 
 
-def test_the_common_grid_keeps_the_mean_and_equals_a_slow_twin():
-    random = np.random.default_rng(0)
-    for height, width in ((32, 48), (16, 16), (8, 8), (7, 30)):
-        heat = random.random((height, width)).astype(np.float32)
-        grid = where_it_looks.on_grid(heat)
-        assert grid.mean() == pytest.approx(heat.mean(), rel=1e-6)
-        fine = np.repeat(np.repeat(heat, 16, 0), 16, 1)  # each pixel 16 x 16: every cell is a whole number of them
-        twin = fine.reshape(16, height, 16, width).mean((1, 3))
-        assert grid == pytest.approx(twin, rel=1e-5)
-
-
 def test_methods_that_see_the_same_agree():
     random = np.random.default_rng(0)
     heats = [[map, 3 * map + 1, -map] for map in random.random((6, 24, 24))]
