@@ -59,7 +59,7 @@ def _audited(
         if settings.model is not None:
             raise ValueError(f"{settings.data} holds predictions, so there is nothing to ask {settings.model} about")
         predictions = predicting.from_table(settings.data)
-        _check_groups(settings, predictions.tags)
+        _check_tags(settings, predictions.tags)
         run = ranks.once(lambda: Run.start(settings, out=out))
         planner = Planner(settings, cache, {Need("baseline"): predictions})
         with run.locked():
@@ -70,7 +70,7 @@ def _audited(
     if model is not None and settings.tta != "none":
         model = model.seeing(settings.tta)
     material = yield from fitting.open_material(settings, cache, data=data, model=model)
-    _check_groups(settings, material.dataset.tags)
+    _check_tags(settings, material.dataset.tags)
     run = ranks.once(lambda: Run.start(settings, out=out))
     with run.locked():
         run.save_quarantine(material.scan)
@@ -90,10 +90,10 @@ def _given(settings: Settings, reference: str) -> Model:
     )
 
 
-def _check_groups(settings: Settings, tags: Iterable[str]) -> None:
+def _check_tags(settings: Settings, tags: Iterable[str]) -> None:
     """Raises ValueError for a tag that is not there, before anything is learnt."""
     there = list(tags)
-    for name in settings.groups or ():
+    for name in (*(settings.groups or ()), *([settings.unit] if settings.unit else [])):
         if name not in there:
             known = f"There are: {', '.join(there)}." if there else "There are none."
             raise ValueError(f"{settings.data} has no tag {name!r}. {shelf.nearest(name, there)}{known}")
@@ -140,7 +140,8 @@ def _write(run: Run, report: Report) -> Report:
 def _audits(planner: Planner) -> list[tuple[str, ModuleType, dict[str, Any]]]:
     """Name, module and settings of each audit that is asked."""
     names = planner.settings.audits or tuple(shelf.members("audits"))
-    return [(name, shelf.load("audits", name), _settings_of(name, planner.settings)) for name in names]
+    modules = {name: shelf.load("audits", name) for name in names}
+    return [(name, module, _settings_of(name, module, planner.settings)) for name, module in modules.items()]
 
 
 def _tables(planner: Planner) -> Generator[Progress, None, Tables]:
@@ -194,9 +195,13 @@ def _needs(module: ModuleType, chosen: Mapping[str, Any]) -> tuple[Need, ...]:
     return (asked,) if isinstance(asked, Need) else tuple(asked)
 
 
-def _settings_of(name: str, settings: Settings) -> dict[str, Any]:
-    """The settings that the user's words give an audit: `--groups` is the `tags` of the audit `groups`."""
-    return {"tags": settings.groups} if name == "groups" and settings.groups else {}
+def _settings_of(name: str, module: ModuleType, settings: Settings) -> dict[str, Any]:
+    """What the user's words set: `--groups` is the setting `tags` and `--unit` the setting `unit` of every audit that
+    has it; `--set` speaks to one audit."""
+    takes = inspect.signature(module.check).parameters
+    words = {"tags": settings.groups, "unit": settings.unit}
+    chosen = {word: value for word, value in words.items() if value and word in takes}
+    return {**chosen, **(settings.set or {}).get(name, {})}
 
 
 def _thumbnails(planner: Planner, findings: Iterable[Finding]) -> dict[str, np.ndarray]:

@@ -52,7 +52,7 @@ Out = Annotated[Path | None, typer.Option(help="The folder to write to. [a new o
 Config = Annotated[Path | None, typer.Option(help="A TOML file with settings of the same names; flags win.")]
 Device = Annotated[str, typer.Option(help=help_of("device"))]
 Threads = Annotated[int | None, typer.Option(help=help_of("threads"))]
-ONLY_AUDIT = ("model", "classes", "mapping", "test", "groups", "audits", "images")
+ONLY_AUDIT = ("model", "classes", "mapping", "test", "groups", "unit", "audits", "set", "images")
 ONLY_SCAN = ("label", "allow_outside", "threads")
 
 
@@ -93,8 +93,9 @@ def _flag(name: str) -> inspect.Parameter:
     if name == "data":
         annotation: Any = Annotated[str, typer.Argument(help=help_of(name), metavar="DATA")]
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
-    option = typer.Option(help=help_of(name), metavar="|".join(choices) if choices else None)
-    annotation = Annotated[(str if kind is tuple else kind) | None, option]
+    metavar = "AUDIT.SETTING=VALUE" if kind is dict else "|".join(choices) if choices else None
+    as_typed: Any = str if kind is tuple else list[str] if kind is dict else kind
+    annotation = Annotated[as_typed | None, typer.Option(help=help_of(name), metavar=metavar)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
@@ -441,8 +442,12 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{config} is not readable as TOML: {error}") from error
     for name, value in flags.items():
-        if value is not None:
-            values[name] = _listed(value) if kinds()[name][0] is tuple else value
+        kind = kinds()[name][0]
+        if value and kind is dict:
+            for audit, chosen in _settings_of_audits(value).items():
+                values[audit] = {**values.get(audit, {}), **chosen}
+        elif value is not None and kind is not dict:
+            values[name] = _listed(value) if kind is tuple else value
     settings = Settings.from_dict(values)
     _find_own(settings.model, settings.network, *(settings.audits or ()))
     return settings
@@ -463,6 +468,22 @@ def _loaded(model: str, network: str | None, classes: str | None, mapping: str |
     for assumed in loaded.provenance.get("assumed", ()):
         console.say(assumed)
     return loaded
+
+
+def _settings_of_audits(entries: list[str]) -> dict[str, dict[str, Any]]:
+    """`calibration.bins=20` as a TOML file has it; a value that is no TOML is a word."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        name, equals, text = entry.partition("=")
+        audit, _, setting = name.rpartition(".")
+        if not (audit and setting and equals):
+            raise ValueError(f"--set is {entry!r}; it must be AUDIT.SETTING=VALUE, such as calibration.bins=20")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        found.setdefault(audit, {})[setting] = value
+    return found
 
 
 def _counted() -> list[dict[str, Any]]:

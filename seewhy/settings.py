@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from seewhy import shelf
 from seewhy.shelf import nearest
 
 POSITIVE = frozenset(
@@ -39,7 +40,11 @@ class Settings:
     model: str | None = _asked("Audit this model (see `seewhy predict --help`); without it one is trained first.")
     test: str | None = _asked("A separate test set.")
     groups: tuple[str, ...] | None = _asked("Tags to compare groups by, with commas: sex,scanner. [all tags]")
+    unit: str | None = _asked("A tag whose rows belong together, such as patient: they count as one draw, not many.")
     audits: tuple[str, ...] | None = _asked("Only these audits, with commas. [all]")
+    set: Mapping[str, Mapping[str, Any]] | None = _asked(
+        "A setting of an audit, such as calibration.bins=20; as often as needed. In a TOML file a table of its name."
+    )
     images: bool = _asked("Whether the report may hold pictures.", True)
     network: str | None = _asked(
         "What to train; see `seewhy networks`. With --model: what bare weights belong to, or your own factory again. "
@@ -102,6 +107,10 @@ class Settings:
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
         """Raises ValueError for a setting that does not exist, naming the nearest, and for a value that cannot be."""
         known = kinds()
+        of_audits = {name: value for name, value in values.items() if name not in known and isinstance(value, Mapping)}
+        values = {name: value for name, value in values.items() if name not in of_audits}
+        if of_audits or values.get("set"):
+            values["set"] = _of_audits({**(values.get("set") or {}), **of_audits})
         for name, value in values.items():
             if name not in known:
                 raise ValueError(f"No setting {name!r}. {nearest(name, known)}There are: {', '.join(known)}.")
@@ -172,13 +181,25 @@ def class_mapping(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return groups
 
 
+def _of_audits(given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Settings by audit, checked against what each has."""
+    found = {}
+    for audit, settings in given.items():
+        if not isinstance(settings, Mapping):
+            raise ValueError(f"The settings of {audit!r} are {settings!r}; they must be names with values")
+        found[audit] = shelf.fitting("audits", audit, settings)
+    return found
+
+
 def kinds() -> dict[str, tuple[type, tuple[str, ...]]]:
-    """The plain type of each setting (str, int, float, bool or tuple) and, where it is one of a few words, those."""
+    """The plain type of each setting (str, int, float, bool, tuple, dict) and its words, where it has but a few."""
     found: dict[str, tuple[type, tuple[str, ...]]] = {}
     for name, hint in get_type_hints(Settings).items():
         options = [option for option in get_args(hint) if option is not type(None)]
         if hint in (str, int, float, bool):
             found[name] = (hint, ())
+        elif options and get_origin(options[0]) is Mapping:
+            found[name] = (dict, ())
         elif options and all(isinstance(option, str) for option in options):
             found[name] = (str, tuple(options))
         elif options and get_args(options[0]) and isinstance(get_args(options[0])[0], str):

@@ -12,7 +12,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoints, entry_points
@@ -29,6 +29,15 @@ VERBS = {
     "measures": "measure",
     "networks": "build",
     "tasks": "__init__",
+}
+
+#: What a value of a setting may be, by how its annotation begins.
+PLAIN: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "str": str,
+    "tuple": (list, tuple),
 }
 
 
@@ -95,6 +104,25 @@ def check_settings(shelf: str, name: str, settings: Iterable[str]) -> None:
             raise ValueError(
                 f"The {_singular(shelf)} {name!r} has no setting {setting!r}. {nearest(setting, known)}{there}"
             )
+
+
+def fitting(shelf: str, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings as the member takes them: lists become tuples. Raises ValueError for a member, a setting or a value
+    that does not fit; a user's own member, by its dotted path, takes what it is given."""
+    known = members(shelf)
+    if name not in known and "." not in name:
+        raise ValueError(f"No {_singular(shelf)} {name!r}. {nearest(name, known)}There are: {', '.join(known)}.")
+    check_settings(shelf, name, settings)
+    types = {setting.name: setting.type for setting in known[name].settings} if name in known else {}
+    found = {}
+    for setting, value in settings.items():
+        kind, _, other = types.get(setting, "").partition(" | ")
+        expected = PLAIN.get(kind.partition("[")[0])
+        wrong_bool = isinstance(value, bool) and kind != "bool"
+        if expected and not (value is None and other == "None") and (wrong_bool or not isinstance(value, expected)):
+            raise ValueError(f"{name}.{setting} is {value!r}; it must be of type {kind}")
+        found[setting] = tuple(value) if isinstance(value, list) else value
+    return found
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

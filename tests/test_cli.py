@@ -360,3 +360,31 @@ def test_a_table_is_cut_off_without_a_trace(here, photos):
     ended = subprocess.run(f"{program} | head -c 1", shell=True, capture_output=True, text=True, check=False)
     assert ended.stdout == "{"
     assert "Traceback" not in ended.stderr
+
+
+def test_an_audits_own_settings_come_from_the_command_line_and_from_a_table_of_the_settings_file(here, command):
+    rows = [f"{row},{'ab'[row % 2]},{'ab'[row % 3 == 0]},0.{60 + row % 40},{row // 4}" for row in range(80)]
+    (here / "said.csv").write_text("\n".join(["id,target,answer,confidence,patient", *rows]))
+    (here / "x.toml").write_text('unit = "patient"\n[calibration]\nbins = 3\nlevel = 0.9\n')
+
+    def settings(*words):
+        ended = command("audit", "said.csv", "--config", "x.toml", *words, "--json")
+        assert ended.code == 0, ended.err
+        return {finding["audit"]: finding["settings"] for finding in json.loads(ended.out)["findings"]}
+
+    found = settings("--set", "calibration.bins=4", "--set", "confusion.most=2")
+    assert (found["calibration"]["bins"], found["calibration"]["level"]) == (4, 0.9)
+    assert found["confusion"]["most"] == 2
+    assert found["intersections"]["unit"] == "patient"
+    for words, says in (
+        (
+            ("--set", "calibration"),
+            "--set is 'calibration'; it must be AUDIT.SETTING=VALUE, such as calibration.bins=20",
+        ),
+        (("--set", "calibration.bin=3"), "has no setting 'bin'. Did you mean 'bins'?"),
+        (("--set", "calibraton.bins=3"), "No audit 'calibraton'. Did you mean 'calibration'?"),
+        (("--unit", "patent"), "said.csv has no tag 'patent'. Did you mean 'patient'?"),
+    ):
+        ended = command("audit", "said.csv", *words)
+        assert ended.code == 2
+        assert says in ended.err

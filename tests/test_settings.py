@@ -57,3 +57,18 @@ def test_a_mapping_is_read_as_it_is_typed():
     assert class_mapping(["a=x", "b=y", "a=1=1"]) == {"a": ("x", "1=1"), "b": ("y",)}
     with pytest.raises(ValueError, match="Setting mapping begins with 'tabby'; it must be like cat=tabby,tiger cat"):
         class_mapping(["tabby", "cat=x"])
+
+
+def test_an_audits_own_settings_are_kept_and_checked_against_what_it_has():
+    settings = Settings.from_dict({"data": "x", "calibration": {"bins": 20}, "set": {"groups": {"tags": ["sex"]}}})
+    assert settings.set == {"groups": {"tags": ("sex",)}, "calibration": {"bins": 20}}
+    assert Settings.from_dict(settings.as_dict()) == settings
+    for given, words in (
+        ({"calibratoin": {"bins": 20}}, "No audit 'calibratoin'. Did you mean 'calibration'? There are: accuracy"),
+        ({"calibration": {"bin": 20}}, "The audit 'calibration' has no setting 'bin'. Did you mean 'bins'? It has: "),
+        ({"calibration": {"bins": "many"}}, "calibration.bins is 'many'; it must be of type int"),
+        ({"calibration": {"bins": True}}, "calibration.bins is True; it must be of type int"),
+        ({"set": {"calibration": 3}}, "The settings of 'calibration' are 3; they must be names with values"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            Settings.from_dict({"data": "x", **given})

@@ -117,3 +117,30 @@ def test_a_gap_that_the_classes_explain_is_doubted():
     finding = judged(baseline)["groups:tag"]
     assert finding.found is True
     assert any("Within classes the gap is not clear" in doubt for doubt in finding.doubts)
+
+
+def test_a_gap_between_a_few_patients_is_no_gap():
+    random = np.random.default_rng(0)
+    alarms = {"rows": [], "patients": []}
+    patient = np.repeat(np.arange(24), 20)
+    for table in range(60):
+        own = np.where(random.random(24) < 0.5, 0.98, 0.7)  # a patient's images are right or wrong together
+        right = rightly(random, own[patient])
+        baseline = predicted(["a"] * 480, right, sex=np.where(patient % 2, "f", "m"), patient=patient)
+        alarms["rows"].append(judged(baseline, seed=table, draws=199, tags=("sex",))["groups:sex"].found)
+        found = judged(baseline, seed=table, draws=199, unit="patient")["groups:sex"]
+        alarms["patients"].append(found.found)
+    assert np.mean(alarms["rows"]) > 0.25
+    assert np.mean(alarms["patients"]) <= 0.1
+    assert found.n == 24
+    assert [row["n"] for row in found.evidence[0]["rows"]] == [12, 12]
+    assert statistics.INDEPENDENT not in found.doubts
+    with pytest.raises(ValueError, match=r"no tag 'patent'. Did you mean 'patient'\?"):
+        judged(baseline, unit="patent")
+
+
+def test_fewer_units_than_asked_for_are_not_enough_data():
+    baseline = predicted(["a"] * 80, ["a"] * 80, sex=["f", "m"] * 40, patient=[row % 8 for row in range(80)])
+    finding = judged(baseline, unit="patient")["groups:sex"]
+    assert finding.found is None
+    assert "fewer than two have 10 'patient' values or more" in finding.statement
