@@ -143,14 +143,18 @@ def lower_than_rest(
     """
     if here.all() or not here.any():
         return 1.0
-    codes = np.unique(unit, return_inverse=True)[1]
     weight = np.where(here, 1 / here.sum(), -1 / (~here).sum())
-    totals = np.bincount(codes, weights=weight * (values - values.mean()))
-    freedom = min(len(np.unique(codes[side])) for side in (here, ~here)) - 1
+    totals = np.bincount(unit, weights=weight * (values - values.mean()))
+    draws, freedom = np.count_nonzero(np.bincount(unit)), min(_different(unit[side]) for side in (here, ~here)) - 1
     if freedom < 1:
         return 1.0
-    error = math.sqrt(len(totals) / (len(totals) - 1) * float(totals @ totals))
+    error = math.sqrt(draws / (draws - 1) * float(totals @ totals))
     return float(special.stdtr(freedom, float(totals.sum()) / error)) if error > 0 else 1.0
+
+
+def _different(codes: Int[np.ndarray, " rows"]) -> int:
+    """How many different numbers there are, none below 0; without sorting them."""
+    return int(np.count_nonzero(np.bincount(codes)))
 
 
 def holm(p: Sequence[float] | Num[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
