@@ -54,6 +54,11 @@ KINDS: Mapping[str, tuple[Any, ...]] = {
     "add": (torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__radd__, Tensor.__iadd__),
     "multiply": (torch.mul, Tensor.mul, Tensor.mul_, Tensor.__mul__, Tensor.__rmul__, Tensor.__imul__),
     "concatenate": (torch.cat, torch.concat),
+    "response_norm": (functional.local_response_norm,),
+    "refused": (
+        *(torch.einsum, torch.exp, Tensor.exp, torch.pow, Tensor.pow, Tensor.__pow__, torch.sqrt, Tensor.sqrt),
+        *(torch.rsqrt, Tensor.rsqrt, torch.log, Tensor.log, functional.bilinear, functional.normalize),
+    ),
 }
 _KIND = {function: kind for kind, functions in KINDS.items() for function in functions}
 

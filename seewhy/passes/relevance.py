@@ -1,0 +1,388 @@
+"""Relevance: the score, handed back from each layer to the one before it by rules that add up.
+
+A layer gives the relevance R of its outputs to its inputs in proportion to what each contributes. Written as a backward
+pass it carries g with R = x g, so whatever is linear and has no bias (sums, concatenation, means, reshaping) needs no
+rule: the plain gradient conserves relevance there. Rules are for the rest:
+
+    convolution, linear    as asked, with a batch normalisation behind it folded in; the bias keeps its share
+    activation, LRN        R passes through unchanged: g = g_out y / x
+    max pooling            to the place that was greatest (the plain gradient)
+    layer, group norm      linear once the spread is held fixed
+    product of two         half to each, as in gates and in attention; softmax by its gradient
+
+Bach et al. 2015, https://doi.org/10.1371/journal.pone.0130140; Montavon et al. 2019,
+https://doi.org/10.1007/978-3-030-28954-6_10; for attention Achtibat et al. 2024, https://arxiv.org/abs/2402.05602.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from seewhy import hooks
+from seewhy.hooks import Call, redirected
+from seewhy.hooks.rewriting import attention_of
+from seewhy.passes.needs import Need, Passes, Unsuitable
+from seewhy.passes.run import Run
+
+#: Below this share of the largest input, y / x is the slope.
+SMALL = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a linear map shares relevance among its inputs; z_ij = x_i w_ij is what input i gives to output j.
+
+    "epsilon": z_ij / (z_j + epsilon rms(z) sign z_j). "gamma": z_ij + gamma (z_ij of the sign of z_j), over its sum.
+    "alpha-beta": alpha of what speaks for j less (alpha - 1) of what speaks against; alpha 1 is the z+ rule.
+    """
+
+    kind: Literal["epsilon", "gamma", "alpha-beta"] = "epsilon"
+    epsilon: float = 1e-6
+    gamma: float = 0.25
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Relevance(Need):
+    """Relevance of the image to the score; gives a Relevances.
+
+    `box` is for the layer that meets the image: its rule then knows that a pixel lies between black and white (the
+    z-box rule), for which two more images go through the network with each.
+    """
+
+    convolution: Rule = Rule()
+    linear: Rule = Rule()
+    box: bool = False
+    into: str = "image"
+
+    def passes(self, run: Run) -> Passes:
+        """One forward and one backward pass; up to four of each in its layers where signs are told apart."""
+        dear = 1 if {self.convolution.kind, self.linear.kind} == {"epsilon"} else 4
+        return Passes(dear * (3 if self.box else 1), dear * (3 if self.box else 1))
+
+    def gather(self, run: Run) -> Iterator[Relevances]:
+        """In one run. Raises Unsuitable for what no rule is known for."""
+        leaf = run.leaf(self.into)
+        image = run.image(self.into)
+        points = [leaf, torch.zeros_like(image), torch.ones_like(image)] if self.box else [leaf]
+        sharing = _Sharing(self, image.shape, len(points))
+        with torch.enable_grad(), hooks.rewriting(sharing.rules):
+            inputs = run.repeated(len(points), {self.into: torch.cat(points)})
+            asked = run.scores(inputs, len(points))[0]
+        gradient = run.gradients(asked, {f"input {self.into!r}": leaf}, share=len(points), unused=True)
+        found = sharing.met
+        if found is None:  # no linear map meets the image itself
+            found = (leaf * gradient[f"input {self.into!r}"]).detach()
+        yield Relevances(found[: run.rows], asked.detach(), sharing.kept)
+
+
+@dataclass(frozen=True, eq=False)
+class Relevances:
+    """The relevance of each value of the image, as the first layer meets it; the scores; and what constants of the
+    network (biases, positions) kept of all of them together."""
+
+    relevance: Float[Tensor, "batch channels height width"]
+    score: Float[Tensor, " batch"]
+    kept: float
+
+    @property
+    def conserved(self) -> float:
+        """Relevance of the images as a share of their scores less what was kept: 1 where none was lost or made; NaN
+        where there was nothing to share."""
+        shared = float(self.score.sum()) - self.kept
+        return float(self.relevance.sum()) / shared if shared else math.nan
+
+
+class _Sharing:
+    """The rules of one run, with what they find out on the way: what the image got, and what biases kept."""
+
+    def __init__(self, need: Relevance, shape: torch.Size, copies: int) -> None:
+        self.need, self.image, self.copies = need, (shape[0] * copies, *shape[1:]), copies
+        self.met: Tensor | None = None
+        self.kept = 0.0
+        self._first: Tensor | None = None
+        self.rules: dict[str, Callable[[Call], Tensor]] = {
+            "convolution": self.linear,
+            "linear": self.linear,
+            "batch_norm": self.batch_norm,
+            "layer_norm": _spread_fixed,
+            "activation": _passed_on,
+            "response_norm": _passed_on,
+            "add": self.added,
+            "concatenate": self.concatenated,
+            "multiply": _halved,
+            "matmul": _halved,
+            "attention": _attended,
+            "refused": _refused,
+        }
+
+    def linear(self, call: Call) -> Tensor:
+        """A convolution or a linear layer, by its rule; a batch normalisation behind it will find it again."""
+        if not _hangs(call.input):
+            return call()
+        weight, bias = call["weight"], call.arguments.get("bias")
+        output = self.shared(call, weight, bias, call.name == "linear")
+        output.shared_from = (call, weight, bias)  # type: ignore[attr-defined]
+        return output
+
+    def batch_norm(self, call: Call) -> Tensor:
+        """Folded into the linear map before it; by itself where there is none."""
+        scale = (call["running_var"] + call["eps"]).rsqrt()
+        if call["weight"] is not None:
+            scale = scale * call["weight"]
+        offset = -call["running_mean"] * scale
+        if call["bias"] is not None:
+            offset = offset + call["bias"]
+        before = getattr(call.input, "shared_from", None)
+        if before is not None:
+            linear, weight, bias = before
+            folded = weight * (scale[:, None] if weight.ndim == 2 else scale.view(-1, *(1,) * (weight.ndim - 1)))
+            if "output_padding" in linear.arguments:  # a transposed convolution has its outputs second
+                folded = weight * scale.view(1, -1, *(1,) * (weight.ndim - 2))
+            return self.shared(linear, folded, offset if bias is None else offset + bias * scale, weight.ndim == 2)
+        shape = (1, -1, *(1,) * (call.input.ndim - 2))
+        return self.scaled(call.input, scale.view(shape), offset.view(shape))
+
+    def scaled(self, x: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+        """y = scale x + offset: each input gets its own share, the offset keeps the rest."""
+
+        def back(gradient: Tensor) -> Tensor:
+            self.keep(offset * gradient)
+            return scale * gradient
+
+        return redirected(scale * x + offset, x, back)
+
+    def added(self, call: Call) -> Tensor:
+        """A sum gives each term its own share, a constant (a position's code) too."""
+        names = [name for name in call.arguments if name != "alpha"]
+        terms = {"": call.input, **{name: call[name] for name in names}}
+        for name, term in terms.items():
+            if _hangs(term) or not any(_hangs(other) for key, other in terms.items() if key != name):
+                continue
+            offset = term * call.arguments.get("alpha", 1) if name else term
+            output = call()
+
+            def back(gradient: Tensor, offset: Any = offset) -> Tensor:
+                self.keep(offset * gradient)
+                return gradient
+
+            return redirected(output.detach(), output, back)
+        return call()
+
+    def concatenated(self, call: Call) -> Tensor:
+        """Each part keeps what comes back to it; a constant (the token of the class) keeps it for good."""
+        parts = [self.constant(part) if not _hangs(part) else part for part in call.input]
+        return call(type(call.input)(parts) if isinstance(call.input, (list, tuple)) else call.input)
+
+    def constant(self, x: Tensor) -> Tensor:
+        """The same, as something relevance can come back to."""
+
+        def back(gradient: Tensor) -> Tensor:
+            self.keep(x * gradient)
+            return gradient
+
+        return redirected(x, x.detach().requires_grad_(x.is_floating_point()), back)
+
+    def shared(self, call: Call, weight: Tensor, bias: Tensor | None, dense: bool) -> Tensor:
+        """The output of a linear map that gives relevance back by its rule, and to the image by the rule of the box."""
+        x = call.input
+        meets = tuple(x.shape) == tuple(self.image) and (self._first is None or x is self._first)
+        if meets:
+            self._first = x
+        rule = self.need.linear if dense else self.need.convolution
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            plain = call(leaf, weight=weight, bias=None)
+        offset = torch.zeros(()) if bias is None else bias
+        if bias is not None and not dense:
+            offset = bias.view(-1, *(1,) * (plain.ndim - 2 if plain.ndim == x.ndim else 0))
+        output = plain.detach() + offset
+
+        def run(values: Tensor, signed: Tensor) -> Tensor:
+            return call(values, weight=signed, bias=None)
+
+        def back(gradient: Tensor) -> Tensor:
+            relevance = output * gradient
+            if meets and self.need.box:
+                return self.boxed(x.detach(), weight, relevance, run)
+            given = _given(rule, leaf, weight, offset, plain, output, relevance, run, self.keep)
+            if meets:
+                self.meet(leaf.detach() * given)
+            return given
+
+        return redirected(output, x, back)
+
+    def boxed(self, x: Tensor, weight: Tensor, relevance: Tensor, run: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """R_i = sum_j (x_i w_ij - low_i w+_ij - high_i w-_ij) / (their sum over i) R_j. The black and the white image
+        stand behind each in the batch, so `low` and `high` are whatever the network makes of these."""
+        x, black, white = x.chunk(3)
+        low, high = torch.minimum(black, white), torch.maximum(black, white)
+        with torch.enable_grad():
+            parts = [part.detach().requires_grad_() for part in (x, low, high)]
+            signs = weight, weight.clamp(min=0), weight.clamp(max=0)
+            each = [run(part, signed) for part, signed in zip(parts, signs, strict=True)]
+        own = relevance.chunk(3)[0]
+        share = own / _away_from_zero(each[0].detach() - each[1].detach() - each[2].detach(), 1e-9)
+        back = [torch.autograd.grad(made, part, share)[0] for made, part in zip(each, parts, strict=True)]
+        self.meet(torch.cat([x * back[0] - low * back[1] - high * back[2]] * 3))
+        return torch.cat([torch.zeros_like(x)] * 3)
+
+    def meet(self, relevance: Tensor) -> None:
+        """What the image got; of several layers that meet it, the sum."""
+        self.met = relevance if self.met is None else self.met + relevance
+
+    def keep(self, relevance: Tensor) -> None:
+        """What a constant kept."""
+        self.kept += float(relevance.sum())
+
+
+def _given(
+    rule: Rule,
+    leaf: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    plain: Tensor,
+    output: Tensor,
+    relevance: Tensor,
+    run: Callable[[Tensor, Tensor], Tensor],
+    keep: Callable[[Tensor], None],
+) -> Tensor:
+    """g of the inputs, where R = x g. `plain` hangs on `leaf` by the weights as they are."""
+    if rule.kind == "epsilon":
+        share = relevance / _away_from_zero(output, rule.epsilon)
+        keep(bias * share)
+        return torch.autograd.grad(plain, leaf, share, retain_graph=True)[0]
+    sides = _Sides(leaf.detach(), weight, run)
+    for_it, against = sides.forth(True) + bias.clamp(min=0), sides.forth(False) + bias.clamp(max=0)
+    if rule.kind == "alpha-beta":
+        # Where all contributions have one sign, the one there is gets all.
+        alpha = torch.where(for_it == 0, 0.0, torch.where(against == 0, 1.0, rule.alpha))
+        up = alpha * relevance / _away_from_zero(for_it, 1e-9)
+        down = (1 - alpha) * relevance / _away_from_zero(against, 1e-9)
+        keep(bias.clamp(min=0) * up + bias.clamp(max=0) * down)
+        return sides.back(up, down)
+    more = output + rule.gamma * torch.where(output > 0, for_it, against)
+    share = relevance / _away_from_zero(more, 1e-9)
+    up, down = (rule.gamma * torch.where(side, share, 0) for side in (output > 0, output <= 0))
+    keep(bias * share + bias.clamp(min=0) * up + bias.clamp(max=0) * down)
+    return torch.autograd.grad(plain, leaf, share, retain_graph=True)[0] + sides.back(up, down)
+
+
+class _Sides:
+    """What speaks for each output of a linear map and what against, told apart by the signs of inputs and weights."""
+
+    def __init__(self, x: Tensor, weight: Tensor, run: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.x, self.signed = x, (bool((x > 0).any()), bool((x < 0).any()))
+        self.made: dict[tuple[bool, bool], tuple[Tensor, Tensor]] = {}
+        with torch.enable_grad():
+            for positive, part, there in (
+                (True, x.clamp(min=0), self.signed[0]),
+                (False, x.clamp(max=0), self.signed[1]),
+            ):
+                for upward in (True, False):
+                    if there:
+                        leaf = part.detach().requires_grad_()
+                        signed = weight.clamp(min=0) if positive == upward else weight.clamp(max=0)
+                        self.made[positive, upward] = leaf, run(leaf, signed)
+        self.zero = run(torch.zeros_like(x), weight).detach() if not self.made else None
+
+    def forth(self, upward: bool) -> Tensor:
+        """The sum over inputs of what speaks for (or against) each output."""
+        found = [made.detach() for (_, up), (_, made) in self.made.items() if up == upward]
+        return sum(found[1:], found[0]) if found else self.zero  # type: ignore[return-value]
+
+    def back(self, up: Tensor, down: Tensor) -> Tensor:
+        """What comes back to each input: `up` through what speaks for, `down` through what speaks against."""
+        given = torch.zeros_like(self.x)
+        for (positive, upward), (leaf, made) in self.made.items():
+            part = torch.autograd.grad(made, leaf, up if upward else down, retain_graph=True)[0]
+            given = given + torch.where(self.x > 0 if positive else self.x < 0, part, 0)
+        return given
+
+
+def _away_from_zero(values: Tensor, epsilon: float) -> Tensor:
+    """values + epsilon rms(values) sign(values), never 0; rms an example."""
+    scale = values.square().flatten(1).mean(1).sqrt().view(-1, *(1,) * (values.ndim - 1))
+    sign = torch.where(values >= 0, 1.0, -1.0).to(values)
+    moved = values + epsilon * scale * sign
+    return torch.where(moved == 0, torch.ones_like(moved), moved)  # all 0: there is no relevance to share
+
+
+def _passed_on(call: Call) -> Tensor:
+    """g = g_out y / x, so that x g = y g_out; where x is next to 0, the slope."""
+    x = call.input.detach()
+    with torch.enable_grad():
+        leaf = x.clone().requires_grad_()
+        output = call(leaf)
+    (slope,) = torch.autograd.grad(output.sum(), leaf)
+    small = x.abs() <= SMALL * x.abs().amax()
+    ratio = torch.where(small, slope, output.detach() / torch.where(small, 1, x))
+    return redirected(output.detach(), call.input, lambda gradient: gradient * ratio)
+
+
+def _spread_fixed(call: Call) -> Tensor:
+    """A layer or group normalisation whose division counts as a constant (Ali et al. 2022,
+    https://arxiv.org/abs/2202.07304): what is left is linear."""
+    output = call().detach()
+    x, weight, bias = call.input, call.arguments.get("weight"), call.arguments.get("bias")
+    if call.name == "layer_norm":
+        axes = tuple(range(-len(call["normalized_shape"]), 0))
+        middle = x.mean(axes, keepdim=True)
+        spread = (x.var(axes, correction=0, keepdim=True) + call["eps"]).sqrt().detach()
+        normal = (x - middle) / spread
+        return _same_values((normal if weight is None else normal * weight) + (0 if bias is None else bias), output)
+    groups = call.arguments.get("num_groups", x.shape[1])  # an instance normalisation has a group a channel
+    parts = x.unflatten(1, (groups, -1)).flatten(2)
+    spread = (parts.var(2, correction=0, keepdim=True) + call["eps"]).sqrt().detach()
+    normal = ((parts - parts.mean(2, keepdim=True)) / spread).view_as(x)
+    shape = (1, -1, *(1,) * (x.ndim - 2))
+    scaled = normal if weight is None else normal * weight.view(shape)
+    return _same_values(scaled + (0 if bias is None else bias.view(shape)), output)
+
+
+def _same_values(linear: Tensor, output: Tensor) -> Tensor:
+    """The graph of the one with the values of the other."""
+    return linear + (output - linear).detach()
+
+
+def _hangs(x: Any) -> bool:
+    """Whether it depends on the image."""
+    return isinstance(x, Tensor) and x.requires_grad
+
+
+def _half(x: Any) -> Any:
+    """The same, half of what comes back."""
+    return redirected(x, x, lambda gradient: gradient / 2) if _hangs(x) else x
+
+
+def _halved(call: Call) -> Tensor:
+    """A product: half of the relevance to each factor; all of it to the one where the other is a constant."""
+    others = dict(call.arguments)
+    (name, factor), *_ = others.items()
+    if not (_hangs(call.input) and _hangs(factor)):
+        return call()
+    return call(_half(call.input), **{name: _half(factor)})
+
+
+def _attended(call: Call) -> Tensor:
+    """softmax(Q K^T) V: half to V and half through the softmax, there half to Q and half to K."""
+    halves = Call(call.kind, call.name, call.function, _half(call.input), {**call.arguments, "key": _half(call["key"])})
+    maps, values = attention_of(halves)
+    return _half(maps) @ _half(values)
+
+
+def _refused(call: Call) -> Tensor:
+    """Raises Unsuitable where what comes in depends on the image; constants may be computed as they like."""
+    if any(map(_hangs, (call.input, *call.arguments.values()))):
+        raise Unsuitable(
+            f"No rule is known for how {call.name!r} shares relevance, which this network runs; there are rules for "
+            f"convolutions, linear layers, normalisations, activations, pooling, sums, products and attention"
+        )
+    return call()
