@@ -221,6 +221,10 @@ def explain(
     budget: Annotated[
         str | None, typer.Option(help='What may be spent on an image: "2 s", "300 forwards". [as much as it takes]')
     ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(help="Test the maps: a name on the shelf measures, once or more, or `all`. [none]"),
+    ] = None,
     network: Network = None,
     classes: Classes = None,
     mapping: Mapped = None,
@@ -236,7 +240,9 @@ def explain(
     files = _image_files(images)
     _find_own(*(method or ()))
     loaded = _loaded(model, network, classes, mapping, device)
-    wishes: dict[str, Any] = {"methods": method, "target": target, "layer": layer, "budget": budget}
+    wishes: dict[str, Any] = {
+        "methods": method, "target": target, "layer": layer, "budget": budget, "measured": measure,
+    }  # fmt: skip
     explaining.check(loaded, **wishes)
     rows: list[dict[str, Any]] = []
     failed: list[tuple[Path, str]] = []
@@ -251,6 +257,8 @@ def explain(
                 console.tell("  " + "  ".join(row["pictures"].values()))
                 for name, why in row["unsuitable"].items():
                     console.tell(f"  no {name}: {why}")
+                if measure:
+                    console.print_table(_as_rows(row["faithfulness"]))
     if as_json:
         named = [{"id": str(path), "why": why} for path, why in failed]
         console.print_json({"model": loaded.name, "explanations": rows, "failed": named})
@@ -451,6 +459,15 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
     settings = Settings.from_dict(values)
     _find_own(settings.model, settings.network, *(settings.audits or ()))
     return settings
+
+
+def _as_rows(measured: dict[str, dict[str, float | None]]) -> list[dict[str, str]]:
+    """A row a map and a column a measure; empty where it says nothing."""
+    names = dict.fromkeys(name for values in measured.values() for name in values)
+    return [
+        {"map": method, **{name: "" if (value := values.get(name)) is None else f"{value:.3f}" for name in names}}
+        for method, values in measured.items()
+    ]
 
 
 def _loaded(model: str, network: str | None, classes: str | None, mapping: str | None, device: str) -> Model:

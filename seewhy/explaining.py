@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import inspect
 import io
+import math
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from seewhy import decoding, files, heatmap, hooks, imaging, passes, shelf
+from seewhy import decoding, files, heatmap, hooks, imaging, measures, passes, shelf
 from seewhy.model import Model
-from seewhy.types import Answer, Dataset, Example, Explanation, Progress
+from seewhy.types import Answer, Dataset, Example, Explanation, Progress, Question
 
 #: The longer side of a picture on disk, in pixels.
 SIDE = 448
@@ -64,13 +65,17 @@ def check(
     target: str | None = None,
     layer: str | None = None,
     budget: str | None = None,
+    measured: Sequence[str] | None = None,
 ) -> None:
-    """Raises KeyError or ValueError, before any image is read, for a method, a class, a layer or a budget that is none.
+    """Raises KeyError or ValueError, before any image is read, for a method, a class, a layer, a budget or a measure
+    that is none.
 
     The words name the nearest.
     """
     for name in _chosen(methods)[0]:
         shelf.load("explainers", name)
+    for name in _measures(measured):
+        shelf.load("measures", name)
     if target is not None:
         model.task.question(target)
     if layer is not None:
@@ -88,18 +93,25 @@ def write_pictures(
     target: str | None = None,
     layer: str | None = None,
     budget: str | None = None,
+    measured: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Explain the image at `path`, of which the model said `answer`; write into `out` a picture a method, and the heat.
 
     Beside the pictures lie `NAME.npz`, an array a method, and `NAME.json`, what is returned: what was asked, what it
-    cost, what was written. No name of a file leads out of `out`.
+    cost, what was written, and with `measured` how well each map did, beside maps that never asked the network. No
+    name of a file leads out of `out`.
     """
     asked = target if target is not None else answer.value
-    explained, unsuitable = _explained(model, [model.example(path)], [asked], methods, layer=layer, budget=budget)
+    rival = next((label for label, _ in answer.top if label != asked), None)
+    explained, unsuitable = _explained(
+        model, [model.example(path)], [asked], methods, layer=layer, budget=budget, measured=measured, rival=rival
+    )
     pixels = imaging.fit_pixels(decoding.decode(path.read_bytes(), str(path)), model.preprocessing)
     plain = re.sub(r"[^\w.-]+", "-", path.stem)[:40]
     name = f"{plain}-{files.fingerprint(str(path))[:6]}"  # two files may be named alike
     written = {}
+    controls = [explanation for explanation in explained if explanation.method in measures.CONTROLS]
+    explained = [explanation for explanation in explained if explanation not in controls]
     for explanation in explained:
         signed = heatmap.is_signed([explanation])
         drawn = heatmap.overlay(pixels, explanation.heat["image"], side=SIDE, signed=signed)
@@ -119,6 +131,11 @@ def write_pictures(
         "heat": str(out / f"{name}.npz"),
         "passes": {explanation.method: explanation.passes for explanation in explained},
         "unsuitable": unsuitable,
+        "faithfulness": {
+            each.method: {name: value if math.isfinite(value) else None for name, value in each.faithfulness.items()}
+            for each in (*explained, *controls)
+            if each.faithfulness
+        },
     }
     files.write_json(out / f"{name}.json", told)
     return told
@@ -141,8 +158,13 @@ def _explained(
     *,
     layer: str | None = None,
     budget: str | None = None,
+    measured: Sequence[str] | None = None,
+    rival: str | None = None,
 ) -> tuple[list[Explanation], dict[str, str]]:
-    """Explanations of one batch, example by example, from shared passes; and why some methods gave none."""
+    """Explanations of one batch, example by example, from shared passes; and why some methods gave none.
+
+    With `measured`, maps that never asked the network are among them.
+    """
     names, leave_out = _chosen(methods)
     modules: dict[str, Any] = {name: shelf.load("explainers", name) for name in names}
     looks_at_layer = {name for name in names if "layer" in inspect.signature(modules[name].heat).parameters}
@@ -151,22 +173,61 @@ def _explained(
     batch = model.task.collate(examples).to(device)
     question = model.task.question(answers[0] if len(answers) == 1 else answers)
     texts = [model.task.question(answer).text for answer in answers]
+    asked = {name: (modules[name], settings[name]) for name in names} | (measures.CONTROLS if measured else {})
+    batch = model.task.prepare(batch, answers)
     found = passes.explain(
-        model.network,
-        model.task.prepare(batch, answers),
-        question,
-        {name: (modules[name], settings[name]) for name in names},
-        budget=budget,
-        leave_out=leave_out or budget is not None,
+        model.network, batch, question, asked, budget=budget, leave_out=leave_out or budget is not None
     )
+    values = _told_of_themselves(found, question, modules, settings, len(batch))
+    if measured:
+        other = None if rival is None else model.task.question(rival)
+        shown = {name: asked[name] for name in found.heat}
+        chosen: dict[str, dict[str, Any]] = {name: {} for name in _measures(measured)}
+        work = measures.measure(model.network, batch, question, shown, chosen, heat=found.heat, rival=other)
+        for measure, by_method in _ended(work).items():
+            for name, each in by_method.items():
+                values.setdefault(name, {})[measure] = each
     explanations = [
         Explanation(
-            example.id, texts[row], name, {"image": _array(heat[row])}, settings[name], found.passes[name].total
+            example.id,
+            texts[row],
+            name,
+            {"image": _array(heat[row])},
+            settings.get(name, {}),
+            found.passes[name].total,
+            {measure: float(each[row]) for measure, each in values.get(name, {}).items()} or None,
         )
         for row, example in enumerate(examples)
         for name, heat in found.heat.items()
     ]
     return explanations, dict(found.unsuitable)
+
+
+def _measures(measured: Sequence[str] | None) -> tuple[str, ...]:
+    """The names of the measures."""
+    return tuple(shelf.members("measures")) if measured and "all" in measured else tuple(measured or ())
+
+
+def _told_of_themselves(
+    found: passes.Explained, question: Question, modules: Mapping[str, Any], settings: Mapping[str, Any], rows: int
+) -> dict[str, dict[str, torch.Tensor]]:
+    """What methods report of their own maps, such as how much of the score arrived."""
+    return {
+        name: {
+            word: torch.full((rows,), value)
+            for word, value in modules[name].told(found.evidence, question, **settings[name]).items()
+        }
+        for name in found.heat
+        if hasattr(modules.get(name), "told")
+    }
+
+
+def _ended(work: Generator[Any, None, Any]) -> Any:
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
 
 
 def _array(heat: torch.Tensor) -> np.ndarray:

@@ -151,3 +151,16 @@ def test_a_layer_and_a_budget_are_checked_before_any_image_is_read():
         ValueError, match="The budget is 'much'; it must be a time or a number of passes: '2 s', '300 f"
     ):
         explaining.check(corner(), budget="much")
+
+
+def test_maps_are_measured_beside_maps_that_never_asked_the_network(tmp_path):
+    model, path, out = corner(), picture(tmp_path), tmp_path / "out"
+    row = explaining.write_pictures(
+        model, path, model(path), methods=["gradient", "lrp_gamma"], measured=["complexity", "random_logit"], out=out
+    )
+    assert set(row["pictures"]) == {"gradient", "lrp_gamma"}
+    assert set(row["faithfulness"]) == {"gradient", "lrp_gamma", "control: edges", "control: centre", "control: random"}
+    assert set(row["faithfulness"]["lrp_gamma"]) == {"conserved", "complexity", "random_logit"}
+    assert row["faithfulness"]["control: random"]["random_logit"] == pytest.approx(1)
+    with pytest.raises(KeyError, match="No measure 'complexiti'. Did you mean 'complexity'"):
+        explaining.check(model, measured=["complexiti"])

@@ -2,8 +2,8 @@
 
     R_i = sum_j  (x_i w_ij + gamma (x_i w_ij)^+) / (their sum over i)  R_j          (+ is - where z_j is below 0)
 
-Montavon et al. 2019, https://doi.org/10.1007/978-3-030-28954-6_10, table 1, in the form for inputs of any sign (Andéol et
-al. 2021, https://arxiv.org/abs/2111.02272). Gamma 0 is epsilon 0, a large one is z+; between the two the map is less
+Montavon et al. 2019, https://doi.org/10.1007/978-3-030-28954-6_10, table 1, in the form for inputs of any sign (Andéol
+et al. 2021, https://arxiv.org/abs/2111.02272). Gamma 0 is epsilon 0, a large one is z+; between the two the map is less
 noisy than the former and still knows what speaks against. About three forward and backward passes.
 """
 

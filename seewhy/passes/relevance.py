@@ -73,9 +73,9 @@ class Relevance(Need):
         image = run.image(self.into)
         points = [leaf, torch.zeros_like(image), torch.ones_like(image)] if self.box else [leaf]
         sharing = _Sharing(self, image.shape, len(points))
-        with torch.enable_grad(), hooks.rewriting(sharing.rules):
+        with torch.enable_grad():
             inputs = run.repeated(len(points), {self.into: torch.cat(points)})
-            asked = run.scores(inputs, len(points))[0]
+            asked = run.scores(inputs, len(points), within=hooks.rewriting(sharing.rules))[0]
         gradient = run.gradients(asked, {f"input {self.into!r}": leaf}, share=len(points), unused=True)
         found = sharing.met
         if found is None:  # no linear map meets the image itself

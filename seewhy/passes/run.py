@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
 import torch
@@ -84,14 +85,21 @@ class Run:
     # ---------------------------------------------------------------------------------------------- running
 
     def scores(
-        self, inputs: Mapping[str, Any], copies: int = 1, *, share: float = 1.0
+        self,
+        inputs: Mapping[str, Any],
+        copies: int = 1,
+        *,
+        share: float = 1.0,
+        within: AbstractContextManager[Any] | None = None,
     ) -> Float[Tensor, "copies batch"]:
         """The scores of inputs that hold the batch so many times over, one copy after another.
 
-        `share` is the part of a forward pass that this costs, where the trunk is replayed.
+        `share` is the part of a forward pass that this costs, where the trunk is replayed; `within` holds while the
+        network runs, and no longer when the question reads its output.
         """
         self.forwards += copies * share
-        output = hooks.run(self.network, inputs, at=self.question.at)
+        with within or nullcontext():
+            output = hooks.run(self.network, inputs, at=self.question.at)
         return torch.stack([self._score(part) for part in _parted(output, self.rows, copies)])
 
     def baseline(self) -> Float[Tensor, " batch"]:
