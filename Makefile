@@ -1,6 +1,7 @@
 # make demo      on a fresh machine: sets up, trains and audits on scikit-learn's digits, prints the report's path
 # make test      on a fresh machine: sets up, runs the tests       make test-slow   the long ones as well
 # make check     format, lint, types, import floors and circles, docs freshness
+# make benchmarks  how fast it is, beside its peers, as ratios
 # make format    rewrites the code and the generated docs as `make check` wants them
 # make lock      resolves the exact versions again (needs uv)
 
@@ -14,7 +15,7 @@ BIN    := $(ENV)/bin
 RUN    := .venv/bin
 PAGES  := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 
-.PHONY: python demo test test-slow check format docs lock wheel setup browser clean
+.PHONY: python demo test test-slow benchmarks check format docs lock wheel setup browser clean
 
 demo: setup
 	$(RUN)/seewhy audit digits
@@ -24,6 +25,9 @@ test: setup browser
 
 test-slow: setup browser
 	$(RUN)/python -m pytest -m "slow" --durations 20
+
+benchmarks: setup
+	$(RUN)/python benchmarks
 
 check: setup
 	$(BIN)/ruff format --check .
