@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other, each in a process of its own: `make benchmarks`, or `python benchmarks loop scan`.
+"""All benchmarks, one after another, each in a process of its own: `make benchmarks`, `python benchmarks loop scan`.
 
 What each measures and how it is fair is said at the top of its file. The lines of JSON that they print are gathered
 into one table; a benchmark that fails says so and ends nothing. Nothing here is a test: no number is right or wrong.
