@@ -54,10 +54,11 @@ def main() -> int:
     asked.add_argument("--seed", type=int, default=0)
     asked.add_argument("--save-every", type=float, default=0.0, help="seconds between two checkpoints")
     asked.add_argument("--short", action="store_true", help="few steps, few audits, and no report on its own")
-    asked.add_argument("flags", nargs="*", help="further flags of `seewhy train` and `seewhy audit`")
-    given = asked.parse_args()
+    words = sys.argv[1:]
+    end = words.index("--") if "--" in words else len(words)
+    given = asked.parse_args(words[:end])
     load(given.save_every)
-    flags = given.flags
+    flags = words[end + 1 :]  # argparse would take these for its own
     drawn, began = random.Random(given.seed), time.monotonic()
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as place:
         if given.short:
