@@ -16,7 +16,7 @@ SIDE, COLUMNS, LINE = 150, 6, 16
 def main() -> None:
     model = seewhy.load("lite0")
     photo = load_sample_image("flower.jpg")
-    found = explaining.explain_one(model, photo, methods=["all"])
+    found = explaining.explain_one(model, photo, methods=["all"], design="shared")
     pixels = imaging.fit_pixels(photo, model.preprocessing)
     pictures = {f"asked about {model(photo).value!r}": pixels}
     for method, explanation in found.items():

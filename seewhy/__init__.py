@@ -63,17 +63,20 @@ def explain(
     *,
     methods: list[str] | None = None,
     layer: str | None = None,
+    design: str | None = None,
     budget: str | None = None,
 ) -> dict[str, Explanation]:
     """Why this answer? Heat over one image by each method; `target` is a class or "A - B", else the answer given.
 
-    `methods` are names on the shelf, or ["all"]; `layer` is for those that look at one; `budget` is "2 s" or
-    "300 forwards".
+    `methods` are names on the shelf, or ["all"]; `layer` is for those that look at one; `design` for those that
+    cover parts of the image ("own" or "shared" masks); `budget` is "2 s" or "300 forwards".
     """
     from seewhy import explaining
 
     loaded = load(model) if isinstance(model, (str, Path)) else model
-    return explaining.explain_one(loaded, image, methods=methods, target=target, layer=layer, budget=budget)
+    return explaining.explain_one(
+        loaded, image, methods=methods, target=target, layer=layer, design=design, budget=budget
+    )
 
 
 def load(

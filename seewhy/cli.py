@@ -218,6 +218,10 @@ def explain(
     layer: Annotated[
         str | None, typer.Option(help="Where methods look that look at a layer. [the last that counts]")
     ] = None,
+    design: Annotated[
+        str | None,
+        typer.Option(help="Which masks methods try: `own`, as published, or `shared`. [own; for `all`: shared]"),
+    ] = None,
     budget: Annotated[
         str | None, typer.Option(help='What may be spent on an image: "2 s", "300 forwards". [as much as it takes]')
     ] = None,
@@ -241,8 +245,13 @@ def explain(
     _find_own(*(method or ()))
     loaded = _loaded(model, network, classes, mapping, device)
     wishes: dict[str, Any] = {
-        "methods": method, "target": target, "layer": layer, "budget": budget, "measured": measure,
-    }  # fmt: skip
+        "methods": method,
+        "target": target,
+        "layer": layer,
+        "design": design,
+        "budget": budget,
+        "measured": measure,
+    }
     explaining.check(loaded, **wishes)
     rows: list[dict[str, Any]] = []
     failed: list[tuple[Path, str]] = []

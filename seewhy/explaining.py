@@ -24,6 +24,9 @@ SIDE = 448
 #: The methods that are used where nobody names any: cheap, and unlike each other.
 USUAL = ("gradient", "grad_cam", "occlusion")
 
+#: Whose masks are tried: a method's own, or those that serve all.
+DESIGNS = ("own", "shared")
+
 
 def explain(
     model: Model, dataset: Dataset, answers: Sequence[str], methods: Sequence[str] | None = None, *, batch: int = 8
@@ -45,16 +48,19 @@ def explain_one(
     methods: Sequence[str] | None = None,
     target: str | None = None,
     layer: str | None = None,
+    design: str | None = None,
     budget: str | None = None,
 ) -> dict[str, Explanation]:
     """The heat of one image (path, PIL image, array or tensor) by method; `target` is a class or "A - B".
 
     `methods` are names, or "all" for the whole shelf; of "all", those that cannot look at this network are left out.
-    `layer` is for those that look at one; `budget` is a time or a number of passes, as "2 s" or "300 forwards".
+    `layer` is for those that look at one; `design` for those that cover parts of the image: "own", each as it was
+    published, or "shared", all from one table; by default "shared" for "all" and else "own". `budget` is a time or a
+    number of passes, as "2 s" or "300 forwards".
     """
     example = model.example(image)
     asked = target if target is not None else model(image).value
-    found, _ = _explained(model, [example], [asked], methods, layer=layer, budget=budget)
+    found, _ = _explained(model, [example], [asked], methods, layer=layer, design=design, budget=budget)
     return {explanation.method: explanation for explanation in found}
 
 
@@ -64,11 +70,11 @@ def check(
     methods: Sequence[str] | None = None,
     target: str | None = None,
     layer: str | None = None,
+    design: str | None = None,
     budget: str | None = None,
     measured: Sequence[str] | None = None,
 ) -> None:
-    """Raises KeyError or ValueError, before any image is read, for a method, a class, a layer, a budget or a measure
-    that is none.
+    """Raises KeyError or ValueError, before any image is read, where a wish names nothing that there is.
 
     The words name the nearest.
     """
@@ -80,6 +86,8 @@ def check(
         model.task.question(target)
     if layer is not None:
         hooks.resolve(model.network, layer)
+    if design not in (None, *DESIGNS):
+        raise ValueError(f"No design {design!r}. {shelf.nearest(str(design), DESIGNS)}There are: {', '.join(DESIGNS)}.")
     passes.Budget.of(budget)
 
 
@@ -92,6 +100,7 @@ def write_pictures(
     methods: Sequence[str] | None = None,
     target: str | None = None,
     layer: str | None = None,
+    design: str | None = None,
     budget: str | None = None,
     measured: Sequence[str] | None = None,
 ) -> dict[str, Any]:
@@ -104,7 +113,15 @@ def write_pictures(
     asked = target if target is not None else answer.value
     rival = next((label for label, _ in answer.top if label != asked), None)
     explained, unsuitable = _explained(
-        model, [model.example(path)], [asked], methods, layer=layer, budget=budget, measured=measured, rival=rival
+        model,
+        [model.example(path)],
+        [asked],
+        methods,
+        layer=layer,
+        design=design,
+        budget=budget,
+        measured=measured,
+        rival=rival,
     )
     pixels = imaging.fit_pixels(decoding.decode(path.read_bytes(), str(path)), model.preprocessing)
     plain = re.sub(r"[^\w.-]+", "-", path.stem)[:40]
@@ -157,6 +174,7 @@ def _explained(
     methods: Sequence[str] | None,
     *,
     layer: str | None = None,
+    design: str | None = None,
     budget: str | None = None,
     measured: Sequence[str] | None = None,
     rival: str | None = None,
@@ -167,8 +185,11 @@ def _explained(
     """
     names, leave_out = _chosen(methods)
     modules: dict[str, Any] = {name: shelf.load("explainers", name) for name in names}
-    looks_at_layer = {name for name in names if "layer" in inspect.signature(modules[name].heat).parameters}
-    settings = {name: {"layer": layer} if layer is not None and name in looks_at_layer else {} for name in names}
+    wishes = {"layer": layer, "design": "shared" if design is None and "all" in (methods or ()) else design}
+    settings = {
+        name: {wish: value for wish, value in wishes.items() if value is not None and wish in _settings(module)}
+        for name, module in modules.items()
+    }
     device = next(model.network.parameters(), torch.zeros(0)).device
     batch = model.task.collate(examples).to(device)
     question = model.task.question(answers[0] if len(answers) == 1 else answers)
@@ -228,6 +249,10 @@ def _ended(work: Generator[Any, None, Any]) -> Any:
             next(work)
         except StopIteration as end:
             return end.value
+
+
+def _settings(explainer: Any) -> set[str]:
+    return set(inspect.signature(explainer.heat).parameters)
 
 
 def _array(heat: torch.Tensor) -> np.ndarray:

@@ -19,6 +19,16 @@ SIZE = 16
 ONLY_FOR_SOME = {name: module.only for name in NAMES if hasattr(module := shelf.load("explainers", name), "only")}
 #: A task that suits each of them.
 SUITS = {name: "transformer" if "attention" in only else "classifier" for name, only in ONLY_FOR_SOME.items()}
+#: Fewer samples and steps where the numbers of the map do not matter.
+QUICK = {"masks": 200, "points": 2, "steps": 8}
+#: How much of the heat lies in what a network reads, at least, where a map is coarser than that by what it is.
+COARSE = {"rise": 0.6, "meaningful_perturbation": 0.7}
+
+
+def quickly(explainer: ModuleType) -> dict[str, Any]:
+    """Those of the quick settings that it has."""
+    read = inspect.signature(explainer.heat).parameters
+    return {setting: value for setting, value in QUICK.items() if setting in read}
 
 
 @pytest.mark.parametrize("name", ONLY_FOR_SOME)
@@ -162,6 +172,7 @@ def test_every_explainer_answers_on_every_task_and_leaves_the_network_alone(
     before, images = state(network), batch.inputs["image"].clone()
     # With signs: a network of random weights may have nothing that speaks for its answer, and an empty map then is right.
     settings = {"relu": False} if "relu" in inspect.signature(explainer.heat).parameters else {}
+    settings |= quickly(explainer)
     explained = passes.explain(network, batch, question, {name: (explainer, settings)}, leave_out=True)
     assert state(network) == before
     if explained.unsuitable:
@@ -230,28 +241,31 @@ def test_every_explainer_finds_the_corner_that_a_network_reads(explainer: Module
     question = Question("yes", lambda output: output[:, 1])
     heat = passes.explain(Corner(), batch, question, {name: (explainer, {})}).heat[name]
     inside = heat[:, : SIZE // 4 + 1, : SIZE // 4 + 1].abs().sum((1, 2))  # the convolution reaches one pixel further
-    assert (inside >= 0.9 * heat.abs().sum((1, 2))).all()
-    assert heat[:, SIZE // 2 :, SIZE // 2 :].abs().max() <= 1e-5 * heat.abs().max()  # rounding
+    assert (inside >= COARSE.get(name, 0.9) * heat.abs().sum((1, 2))).all()
+    by_chance = "masks" in inspect.signature(explainer.heat).parameters  # an estimate from random masks
+    most = 0.06 if by_chance else 1e-5  # rounding
+    assert heat[:, SIZE // 2 :, SIZE // 2 :].abs().max() <= most * heat.abs().max()
     assert (heat.flatten(1).max(1).values > 0).all()
 
 
 def test_every_explainer_explains_an_example_alike_in_any_company(explainer: ModuleType, name: str) -> None:
     network, batch, question = asked(SUITS.get(name, "classifier"))
-    together = passes.explain(network, batch, question, {name: (explainer, {})}).heat[name]
-    turned = passes.explain(network, batch.rows([2, 0]), question, {name: (explainer, {})}).heat[name]
+    methods = {name: (explainer, quickly(explainer))}
+    together = passes.explain(network, batch, question, methods).heat[name]
+    turned = passes.explain(network, batch.rows([2, 0]), question, methods).heat[name]
     assert torch.allclose(turned, together[[2, 0]], atol=1e-5)
 
 
 def test_every_explainer_says_beforehand_what_it_will_cost(explainer: ModuleType, name: str) -> None:
     network, batch, question = asked(SUITS.get(name, "classifier"))
-    explained = passes.explain(network, batch, question, {name: (explainer, {})})
+    explained = passes.explain(network, batch, question, {name: (explainer, quickly(explainer))})
     assert explained.evidence.spent.forwards <= explained.passes[name].forwards + 1e-9
     assert explained.evidence.spent.backwards <= explained.passes[name].backwards
 
 
 def test_all_explainers_together_cost_less_than_one_by_one() -> None:
     network, batch, question = asked("classifier")
-    methods = {name: (shelf.load("explainers", name), {}) for name in NAMES}
+    methods = {name: (explainer := shelf.load("explainers", name), quickly(explainer)) for name in NAMES}
     explained = passes.explain(network, batch, question, methods, leave_out=True)
     assert explained.heat.keys() | explained.unsuitable.keys() == set(NAMES)
     alone = {name: passes.explain(network, batch, question, {name: methods[name]}) for name in explained.heat}

@@ -135,6 +135,15 @@ def test_the_whole_shelf_is_asked_by_one_word_and_what_is_unsuitable_says_why(tm
         explaining.explain_one(model, path, methods=["chefer"])
 
 
+def test_all_methods_share_one_table_of_masks_and_one_alone_has_its_own(tmp_path):
+    model, path = corner(), picture(tmp_path)
+    every = explaining.explain_one(model, path, methods=["all"])
+    assert every["occlusion"].settings == every["sobol"].settings == {"design": "shared"}
+    assert not explaining.explain_one(model, path, methods=["occlusion"])["occlusion"].settings
+    alone = explaining.explain_one(model, path, methods=["occlusion"], design="shared")["occlusion"]
+    assert np.array_equal(alone.heat["image"], every["occlusion"].heat["image"])
+
+
 def test_without_a_method_named_a_few_cheap_ones_are_used(tmp_path):
     assert tuple(explaining.explain_one(corner(), picture(tmp_path))) == explaining.USUAL
 
@@ -144,7 +153,9 @@ def test_a_budget_leaves_out_what_it_does_not_reach(tmp_path):
     assert set(found) == {"gradient"}
 
 
-def test_a_layer_and_a_budget_are_checked_before_any_image_is_read():
+def test_a_layer_a_design_and_a_budget_are_checked_before_any_image_is_read():
+    with pytest.raises(ValueError, match="No design 'shard'. Did you mean 'shared'\\? There are: own, shared"):
+        explaining.check(corner(), design="shard")
     with pytest.raises(KeyError, match="No layer 'loko'. Did you mean 'look'?"):
         explaining.check(corner(), layer="loko")
     with pytest.raises(

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from seewhy import hooks, passes
 from seewhy.explainers import grad_cam, gradient, occlusion
 from seewhy.passes import run
+from seewhy.passes.designs import Squares
 from seewhy.passes.gradients import InputGradients, LayerGradients
-from seewhy.passes.masks import MaskScores, Squares
+from seewhy.passes.masks import MaskScores
 from seewhy.types import Batch, Question
 
 ALL = {"gradient": (gradient, {}), "grad_cam": (grad_cam, {}), "occlusion": (occlusion, {})}
@@ -103,7 +104,7 @@ def test_nothing_asked_for_is_a_baseline() -> None:
 
 
 def test_the_chunk_changes_no_score() -> None:
-    network, need = Counting(), MaskScores()
+    network, need = Counting(), MaskScores(Squares())
     whole, single = (passes.gather(network, batch(), CAT, [need], chunk=chunk)[need] for chunk in (None, 1))
     assert torch.allclose(whole.scores, single.scores, atol=1e-6)
 
@@ -122,8 +123,8 @@ def test_large_images_go_through_few_at_a_time_by_default() -> None:
         [],
         [InputGradients()],
         [LayerGradients()],
-        [LayerGradients("late"), MaskScores()],
-        [MaskScores(), MaskScores(Squares(patch=3, stride=2)), InputGradients(), LayerGradients()],
+        [LayerGradients("late"), MaskScores(Squares())],
+        [MaskScores(Squares()), MaskScores(Squares(patch=3, stride=2)), InputGradients(), LayerGradients()],
     ],
     ids=str,
 )
@@ -169,7 +170,7 @@ STRUCTURES = {
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_an_output_of_any_structure_is_cut_into_whole_batches(name: str) -> None:
     wrap, score = STRUCTURES[name]
-    needs = [MaskScores(), LayerGradients(), InputGradients()]
+    needs = [MaskScores(Squares()), LayerGradients(), InputGradients()]
     plain = passes.gather(Outputs(lambda x: x), batch(), Question("0", lambda o: o[:, 0]), needs)
     found = passes.gather(Outputs(wrap), batch(), Question("0", score), needs)
     factor = {"list of levels": 4, "dict": 7}.get(name, 1)
@@ -227,7 +228,12 @@ class Branching(Counting):
     [
         ([InputGradients("imag")], None, KeyError, r"No input 'imag'. Did you mean 'image'\? There are: image, words"),
         ([InputGradients("words")], None, ValueError, "The input 'words' holds torch.int64 and has no gradient"),
-        ([MaskScores(into="words")], None, ValueError, r"'words' is torch.int64 \(4, 5\); squares can be cov"),
+        (
+            [MaskScores(Squares(), into="words")],
+            None,
+            ValueError,
+            r"'words' is torch.int64 \(4, 5\); squares can be cov",
+        ),
         ([MaskScores(Squares(patch=9))], None, ValueError, "A patch of 9 pixels does not fit an image of 8 x 8"),
         ([MaskScores(Squares(patch=0))], None, ValueError, "A patch of 0 pixels does not fit"),
         (
@@ -236,7 +242,12 @@ class Branching(Counting):
             ValueError,
             "A stride of 3 pixels leaves gaps between patches of 2",
         ),
-        ([MaskScores(fill="blurr")], None, ValueError, r"No filling 'blurr'. Did you mean 'blur'\? There are: mean, b"),
+        (
+            [MaskScores(Squares(), fill="blurr")],
+            None,
+            ValueError,
+            r"No filling 'blurr'. Did you mean 'blur'\? There are: mean, b",
+        ),
         ([LayerGradients("lat")], None, KeyError, r"No layer 'lat'. Did you mean 'late'\?"),
         ([LayerGradients("unused")], None, ValueError, "The layer 'unused' did not run for these inputs"),
         ([LayerGradients("chosen")], None, ValueError, "'chosen' puts out torch.int64, which has no gradient"),
@@ -269,7 +280,7 @@ def test_an_empty_batch_is_an_error() -> None:
 def test_evidence_that_was_not_asked_for_is_named() -> None:
     evidence = passes.gather(Counting(), batch(), CAT, [InputGradients()])
     with pytest.raises(KeyError, match=r"MaskScores\(.*\) was not asked for in `needs`; there are: InputGradients\("):
-        evidence[MaskScores()]
+        evidence[MaskScores(Squares())]
 
 
 @pytest.mark.parametrize("outer", [torch.no_grad, torch.inference_mode, torch.enable_grad])

@@ -39,3 +39,50 @@ def blurred(
     padded = functional.pad(image, (radius,) * 4, mode="replicate")
     across = functional.conv2d(padded, kernel.expand(channels, 1, 1, -1), groups=channels)
     return functional.conv2d(across, kernel[:, None].expand(channels, 1, -1, 1), groups=channels)
+
+
+#: What may stand under a mask: besides the fillings, which do not know it, the surroundings drawn into the hole.
+COVERS = (*FILLINGS, "inpaint")
+
+
+class Covering:
+    """Images of which parts are taken away, and what then stands there. Raises ValueError for no such filling."""
+
+    def __init__(self, image: Float[Tensor, "batch channels height width"], fill: str, *, detail: float) -> None:
+        if fill not in COVERS:
+            raise ValueError(f"No filling {fill!r}. {nearest(fill, COVERS)}There are: {', '.join(COVERS)}.")
+        self.image, self.inpaints = image, fill == "inpaint"
+        self.filling = image if self.inpaints else filled(image, fill, detail=detail).expand_as(image)
+
+    def cover(
+        self, covered: Float[Tensor, "masks alike height width"]
+    ) -> Float[Tensor, "masks batch channels height width"]:
+        """The images with so much of each pixel covered, 0 to 1."""
+        covered = covered[:, :, None].expand(-1, len(self.image), *self.image.shape[1:])
+        image = self.image.expand_as(covered)
+        if not self.inpaints:
+            return torch.lerp(image, self.filling, covered)
+        visible = 1 - covered[:, :, :1].flatten(0, 1)
+        filling = inpainted(image.flatten(0, 1), visible).unflatten(0, covered.shape[:2])
+        return torch.lerp(image, filling, covered)
+
+
+def inpainted(
+    image: Float[Tensor, "batch channels height width"], visible: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, "batch channels height width"]:
+    """Each pixel as the visible ones around it say, at the finest scale that has any; 0 where nothing is visible.
+
+    Means of visible pixels are taken over squares of 2, 4, 8, ... pixels, and each scale fills the holes of the finer
+    one: the "pull, push" of Gortler and others 1996, https://doi.org/10.1145/237170.237200, section 3.6.
+    """
+    colour, weight, levels = image, visible, [(image, visible)]
+    while max(weight.shape[2:]) > 1:
+        total = 4 * functional.avg_pool2d(weight, 2, ceil_mode=True)
+        colour = 4 * functional.avg_pool2d(colour * weight, 2, ceil_mode=True) / total.clamp(min=1e-12)
+        weight = total.clamp(max=1)
+        levels.append((colour, weight))
+    filling = torch.zeros_like(colour)
+    for colour, weight in reversed(levels):
+        coarser = functional.interpolate(filling, size=weight.shape[2:], mode="bilinear", align_corners=False)
+        filling = torch.lerp(coarser, colour, weight)
+    return filling
