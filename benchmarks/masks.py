@@ -20,11 +20,13 @@ from torch.nn import functional
 
 import seewhy
 from seewhy import data, passes, shelf
+from seewhy.model import Model
+from seewhy.types import Batch
 
 CELLS = 7
 
 
-def maps(model: seewhy.Model, batch: seewhy.types.Batch) -> dict[tuple[str, str], np.ndarray]:
+def maps(model: Model, batch: Batch) -> dict[tuple[str, str], np.ndarray]:
     """By method and kind ("own", "seed 1", "shared") the map of one image, as means over cells."""
     names = [name for name in shelf.members("explainers") if "design" in _settings(name)]
     kinds = {"own": {}, "shared": {"design": "shared"}, "seed 1": {"seed": 1}}

@@ -22,7 +22,7 @@ SUITS = {name: "transformer" if "attention" in only else "classifier" for name, 
 #: Fewer samples and steps where the numbers of the map do not matter.
 QUICK = {"masks": 200, "points": 2, "steps": 8}
 #: How much of the heat lies in what a network reads, at least, where a map is coarser than that by what it is.
-COARSE = {"rise": 0.6, "meaningful_perturbation": 0.7}
+COARSE = {"rise": 0.6, "meaningful_perturbation": 0.65}
 
 
 def quickly(explainer: ModuleType) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seewhy.passes import Evidence, Need
-from seewhy.passes.designs import SHARED, Halves, SegmentMasks, Stars
+from seewhy.passes.designs import SHARED, SegmentMasks, Stars, Subsets
 from seewhy.passes.masks import MaskScores, MaskTable
 from seewhy.passes.segments import Segments
 from seewhy.types import Question
@@ -35,7 +35,7 @@ def needs(
     into: str = "image",
 ) -> tuple[Need, ...]:
     """The score under so many random halves of `side` x `side` cells."""
-    own = Halves(Segments(side, side), masks, seed)
+    own = Subsets(Segments(side, side), masks, seed)
     return (MaskScores(SHARED if design == "shared" else own, fill, into),)
 
 

@@ -30,7 +30,7 @@ def needs(
     side: int = 28,
     steps: int = 300,
     area: float = 1.0,
-    rough: float = 0.1,
+    rough: float = 1.0,
     into: str = "image",
 ) -> tuple[Need, ...]:
     """A mask of `side` cells a side, at most half the image's pixels, after at most so many steps."""
@@ -45,7 +45,7 @@ def heat(
     side: int = 28,
     steps: int = 300,
     area: float = 1.0,
-    rough: float = 0.1,
+    rough: float = 1.0,
     into: str = "image",
 ) -> Float[Tensor, "batch height width"]:
     """How much of each cell is blurred, 0 to 1, at the size of the mask."""

@@ -1,4 +1,4 @@
-"""Which masks are tried: squares, random halves, coalitions, smooth windows, and stars, which all methods can share."""
+"""Which masks are tried: squares, random subsets, coalitions, smooth windows; and stars, which all can share."""
 
 from __future__ import annotations
 
@@ -118,16 +118,18 @@ class _OfSegments:
 
 
 @dataclass(frozen=True, slots=True)
-class Halves(_OfSegments):
-    """Each segment is covered with probability one half, at random by `seed`."""
+class Subsets(_OfSegments):
+    """Each segment is covered with probability `share`, at random by `seed`."""
 
     count: int = 1000
     seed: int = 0
+    share: float = 0.5
 
     def draw(self, image: Float[Tensor, "batch channels height width"]) -> SegmentMasks:
         """As many masks as `count` says."""
         generator = torch.Generator().manual_seed(self.seed)
-        return _masks(torch.rand(self.count, len(self.segments), generator=generator).round(), self.segments, image)
+        codes = torch.rand(self.count, len(self.segments), generator=generator) < self.share
+        return _masks(codes, self.segments, image)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class OptimisedMask(Need):
     steps: int = 300
     rate: float = 0.1
     area: float = 1.0
-    rough: float = 0.1
+    rough: float = 1.0
     power: float = 3.0
     tolerance: float = 0.01
 

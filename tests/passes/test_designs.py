@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from seewhy import passes, shelf
-from seewhy.passes.designs import SHARED, Coalitions, Exchanges, Flips, Halves, SegmentMasks, Squares, Stars, Windows
+from seewhy.passes.designs import SHARED, Coalitions, Exchanges, Flips, SegmentMasks, Squares, Stars, Subsets, Windows
 from seewhy.passes.heating import Methods
 from seewhy.passes.masks import Design, MaskScores
 from seewhy.passes.segments import Segments
@@ -22,8 +22,8 @@ IMAGE = torch.rand(2, 3, 20, 26, generator=torch.Generator().manual_seed(0), dty
 SOME = Segments(3, 4)
 DESIGNS: dict[str, Callable[[int], Design]] = {
     "squares": lambda seed: Squares(6, 3),
-    "halves": lambda seed: Halves(SOME, 40, seed),
-    "superpixels": lambda seed: Halves(Segments(3, 4, "superpixels"), 40, seed),
+    "halves": lambda seed: Subsets(SOME, 40, seed),
+    "superpixels": lambda seed: Subsets(Segments(3, 4, "superpixels"), 40, seed),
     "coalitions": lambda seed: Coalitions(SOME, 41, seed),
     "windows": lambda seed: Windows(5, 40, 0.5, seed),
     "flips": lambda seed: Flips(SOME, 4, seed),
@@ -170,7 +170,7 @@ def test_all_mask_methods_of_the_shared_design_cost_hardly_more_than_one_of_them
 
 
 def test_a_segments_value_is_laid_over_its_pixels() -> None:
-    masks = Halves(SOME, 4).draw(IMAGE)
+    masks = Subsets(SOME, 4).draw(IMAGE)
     assert isinstance(masks, SegmentMasks)
     values = torch.rand(12, 2, dtype=torch.float64)
     laid = masks.lay(values)
