@@ -18,7 +18,7 @@ BENCHMARKS = {
     "predict": (),
     "scan": (),
     "networks": ("--repeats", "7", "--batch", "4", "--side", "128", "--clock", "cpu", "--out", "/dev/stdout"),
-    "explainers": (),
+    "explainers": ("--repeats", "5", "--side", "64", "--out", "/dev/stdout"),
     "rows": (),
 }
 

@@ -64,7 +64,8 @@ def shared(call: Call) -> Tensor:
     """A max pooling, whose difference is shared by the place that is greatest now and the one that was before.
 
     What comes back is each window's difference over that of the place: from the reference to the greater of both at
-    the former, from there to the output at the latter.
+    the former, from there to the output at the latter; where windows overlap, the sum over them. The paper's rule is
+    for functions of one input; this is how SHAP's DeepExplainer extends it, and every difference arrives.
     """
     sized = {name: value for name, value in call.arguments.items() if name != "return_indices"}
     whole = functional.adaptive_max_pool2d if "output_size" in sized else functional.max_pool2d

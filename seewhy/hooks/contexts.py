@@ -19,9 +19,14 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
     Each module gets back its own mode. `train` and `eval` are not called: some modules fold their weights there.
     """
-    training = [module for module in network.modules() if module.training]
-    learning = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    devices = {entry.device for entry in (*network.parameters(), *network.buffers()) if entry.device.type == "cuda"}
+    training: list[nn.Module] = []
+    learning: list[nn.Parameter] = []
+    devices: set[torch.device] = set()
+    for module in network.modules():  # one walk, for it is made several times an explanation
+        parameters = list(module.parameters(recurse=False))
+        training += [module] if module.training else []
+        learning += [parameter for parameter in parameters if parameter.requires_grad]
+        devices |= {entry.device for entry in (*parameters, *module.buffers(recurse=False)) if entry.is_cuda}
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
         try:
             for module in training:

@@ -37,14 +37,14 @@ class PathGradients(Need):
     def passes(self, run: Run) -> Passes:
         """At most; fewer where the path is complete before."""
         if self.steps is not None:
-            return Passes(self.steps + 1, self.steps)
+            return Passes(self.steps, self.steps)
         return Passes(self.most + 1, self.most + 1)
 
     def gather(self, run: Run) -> Iterator[PathGradient]:
         """Better with each doubling."""
         run.leaf(self.into)  # words of its own for an input without gradient
         image = run.image(self.into)
-        if run.left < 2 * (FIRST_STEPS + 1 if self.steps is None else self.steps + 1):
+        if run.left < 2 * (FIRST_STEPS + 1 if self.steps is None else self.steps):
             run.cut_short = True
             return
         start = filled(image, self.fill, detail=min(image.shape[2:]) / 2).expand_as(image)
@@ -54,8 +54,7 @@ class PathGradients(Need):
         places, weights = (torch.tensor(x / 2) for x in np.polynomial.legendre.leggauss(self.steps or 1))
         places, weights = (x.to(image) for x in (places + 0.5, weights))
         mean, _ = _weighted(run, self.into, start, image, places, weights)
-        change = run.baseline() - run.scores(run.repeated(1, {self.into: start.clone()}))[0]
-        yield PathGradient(image, start, mean, change, self.steps or 1)
+        yield PathGradient(image, start, mean, None, self.steps or 1)
 
     def _adaptive(self, run: Run, image: Tensor, start: Tensor) -> Iterator[PathGradient]:
         ends = torch.tensor([0.0, 1.0]).to(image)
@@ -83,17 +82,21 @@ class PathGradients(Need):
 
 @dataclass(frozen=True, eq=False)
 class PathGradient:
-    """The input, where the path began, the mean gradient between, and how far the score went."""
+    """The input, where the path began, the mean gradient between, and how far the score went.
+
+    The last is None for a number of steps that was given: nobody asks whether they were enough.
+    """
 
     input: Float[Tensor, "batch channels height width"]
     start: Float[Tensor, "batch channels height width"]
     gradient: Float[Tensor, "batch channels height width"]
-    change: Float[Tensor, " batch"]
+    change: Float[Tensor, " batch"] | None
     steps: int
 
     @property
     def gap(self) -> Float[Tensor, " batch"]:
         """What the attributions lack of the change of the score: 0 where the path is complete."""
+        assert self.change is not None, "the number of steps was given"
         return self.change - ((self.input - self.start) * self.gradient).flatten(1).sum(1)
 
 

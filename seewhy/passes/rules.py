@@ -20,7 +20,8 @@ from seewhy.passes.run import Run
 class RuleGradients(Need):
     """What a backward pass gives at an input if functions of some kinds follow rules; gives a RuleGradient.
 
-    `rules` are pairs of a kind (`hooks.rewriting.KINDS`) and a rule, a function of a Call. With `fill` the network sees
+    `rules` are pairs of a kind (`hooks.rewriting.KINDS`) and a rule, a function of a Call. Rules change what comes back
+    and leave alone what goes forward, so that this pass gives the baseline too. With `fill` the network sees
     the inputs and, behind them in the same batch, the same number of inputs that are filled so, and the score is
     differentiated at the former alone: rules may compare both halves of what they are given.
     """
@@ -43,6 +44,7 @@ class RuleGradients(Need):
             points = leaf[None] if start is None else torch.stack([leaf, start])
             scores = run.scores(run.repeated(len(points), {self.into: points.flatten(0, 1).clone()}), len(points))
             asked = scores[0]
+        run.learned(asked)
         name = f"input {self.into!r}"
         gradient = run.gradients(asked, {name: leaf}, share=len(points))[name]
         reference = torch.zeros_like(leaf) if start is None else start

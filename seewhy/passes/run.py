@@ -46,7 +46,8 @@ class Run:
         self.forwards = self.backwards = self.seconds = 0.0
         self.cut_short = False
         self._made: dict[Any, Any] = {}
-        self._seen: tuple[Tensor, list[hooks.Layer]] | None = None
+        self._baseline: Tensor | None = None
+        self._layers: list[hooks.Layer] | None = None
 
     # ------------------------------------------------------------------------------------------------ inputs
 
@@ -104,12 +105,23 @@ class Run:
 
     def baseline(self) -> Float[Tensor, " batch"]:
         """The scores of the inputs as they are; run once."""
-        return self._as_they_are()[0]
+        if self._baseline is None:
+            self.unchanged({})
+        assert self._baseline is not None
+        return self._baseline
+
+    def learned(self, scores: Float[Tensor, " batch"]) -> None:
+        """These are the scores of the inputs as they are, from a pass made for something else as well."""
+        if self._baseline is None:
+            self._baseline = scores.detach()
 
     @property
     def layers(self) -> list[hooks.Layer]:
-        """What each layer did with the inputs as they are; from the same one run."""
-        return self._as_they_are()[1]
+        """What each layer did with the inputs as they are; from the run for `baseline`."""
+        if self._layers is None:
+            self.unchanged({})
+        assert self._layers is not None
+        return self._layers
 
     def unchanged(self, leaves: Mapping[str, Tensor]) -> Float[Tensor, " batch"]:
         """The scores of the inputs as they are, with a graph from these leaves, which hold the same values.
@@ -121,7 +133,7 @@ class Run:
             # A network may change its input in place: it gets copies.
             scores = self.scores(self.repeated(1, {name: leaf.clone() for name, leaf in leaves.items()}))[0]
         self.seconds = time.monotonic() - begun
-        self._seen = (scores.detach(), layers)
+        self._baseline, self._layers = scores.detach(), layers
         return scores
 
     def gradients(
@@ -221,12 +233,6 @@ class Run:
         return Passes(self.forwards, self.backwards)
 
     # ---------------------------------------------------------------------------------------------- within
-
-    def _as_they_are(self) -> tuple[Tensor, list[hooks.Layer]]:
-        if self._seen is None:
-            self.unchanged({})
-        assert self._seen is not None
-        return self._seen
 
     def _score(self, output: Any) -> Tensor:
         score = self.question.score(output)

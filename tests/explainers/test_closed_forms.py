@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy import passes, shelf
+from seewhy import hooks, passes, shelf
+from seewhy.explainers.deep_lift import shared
 from seewhy.hooks import Grid
 from seewhy.passes.attention import AttentionGradients, AttentionMaps, BlockAttentionGradients
 from seewhy.types import Batch, Question
@@ -198,6 +199,23 @@ def test_deep_lift_adds_up_where_relus_and_maxima_are_all_there_is() -> None:
     with torch.no_grad():
         change = (network(IMAGE) - network(torch.zeros_like(IMAGE)))[:, 2]
     assert torch.allclose(found.sum((1, 2)), change, atol=1e-10)
+
+
+def test_deep_lift_shares_a_maximum_between_the_place_now_and_the_place_before() -> None:
+    # Windows of three that overlap by one: (0, 0, 5) and (5, 1, 0) now, (2, 0, 1) and (1, 4, 3) before.
+    now, before = torch.tensor([0.0, 0, 5, 1, 0]), torch.tensor([2.0, 0, 1, 4, 3])
+    # Now both are greatest at the third, from 2 to 5 and from 4 to 5; the third itself changed by 4.
+    assert torch.equal(pooled(now, before), torch.tensor([0.0, 0, (3 + 1) / 4, 0, 0]))
+    # The other way about: from 5 down to 2 and down to 4, both at the place that was greatest before.
+    assert torch.equal(pooled(before, now), torch.tensor([0.0, 0, (-3 - 1) / -4, 0, 0]))
+
+
+def pooled(now: Tensor, before: Tensor) -> Tensor:
+    """The multipliers of the sum of the greatest of windows of three, every second of them."""
+    both = torch.stack([now, before])[:, None, None].requires_grad_()
+    with hooks.rewriting({"max_pool": shared}):
+        (found,) = torch.autograd.grad(functional.max_pool2d(both, (1, 3), (1, 2))[0].sum(), both)
+    return found[0, 0, 0]
 
 
 def test_integrated_gradients_add_up_to_the_tolerance() -> None:
