@@ -22,11 +22,15 @@ def frozen(network: nn.Module) -> Iterator[None]:
     training: list[nn.Module] = []
     learning: list[nn.Parameter] = []
     devices: set[torch.device] = set()
-    for module in network.modules():  # one walk, for it is made several times an explanation
-        parameters = list(module.parameters(recurse=False))
-        training += [module] if module.training else []
-        learning += [parameter for parameter in parameters if parameter.requires_grad]
-        devices |= {entry.device for entry in (*parameters, *module.buffers(recurse=False)) if entry.is_cuda}
+    for module in network.modules():  # one walk, past PyTorch's slow ones: it is made several times an explanation
+        if module.training:
+            training.append(module)
+        for parameter in module._parameters.values():
+            if parameter is not None and parameter.requires_grad:
+                learning.append(parameter)
+        for entry in (*module._parameters.values(), *module._buffers.values()):
+            if entry is not None and entry.is_cuda:
+                devices.add(entry.device)
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
         try:
             for module in training:

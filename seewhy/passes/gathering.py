@@ -105,9 +105,11 @@ def gathering(
         if run.cut_short and need not in gathered:
             absent[need] = _out_of_budget(need)
         partial |= {need} if run.cut_short and need in gathered else set()
-    with _looking(network):
-        found = {need: gathered[need] for need in wanted if need in gathered}
-        return Evidence(found, run.baseline(), run.spent, absent, frozenset(partial), costs)
+    if not gathered:  # else the baseline is known
+        with _looking(network):
+            run.baseline()
+    found = {need: gathered[need] for need in wanted if need in gathered}
+    return Evidence(found, run.baseline(), run.spent, absent, frozenset(partial), costs)
 
 
 def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterable[Need]) -> Forecast:
