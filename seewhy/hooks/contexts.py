@@ -25,13 +25,10 @@ def frozen(network: nn.Module) -> Iterator[None]:
     for module in network.modules():  # one walk, past PyTorch's slow ones: it is made several times an explanation
         if module.training:
             training.append(module)
-        for parameter in module._parameters.values():
-            if parameter is not None and parameter.requires_grad:
-                learning.append(parameter)
-        for entry in (*module._parameters.values(), *module._buffers.values()):
-            if entry is not None and entry.is_cuda:
-                devices.add(entry.device)
-    with torch.random.fork_rng(devices=sorted(devices, key=str)):
+        parameters = [parameter for parameter in module._parameters.values() if parameter is not None]
+        learning.extend(parameter for parameter in parameters if parameter.requires_grad)
+        devices.update(entry.device for entry in (*parameters, *module._buffers.values()) if entry is not None)
+    with torch.random.fork_rng(devices=sorted((d for d in devices if d.type == "cuda"), key=str)):
         try:
             for module in training:
                 module.training = False
