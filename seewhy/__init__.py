@@ -33,9 +33,10 @@ def train(data: Any, *, out: str | Path | None = None, **settings: Any) -> Model
     """
     from seewhy import fitting
     from seewhy.settings import Settings
+    from seewhy.types import finished
 
     named, given = _data(data)
-    model, _ = _finished(fitting.train(Settings.from_dict({"data": named, **settings}), out=out, data=given))
+    model, _ = finished(fitting.train(Settings.from_dict({"data": named, **settings}), out=out, data=given))
     return model
 
 
@@ -45,6 +46,7 @@ def audit(
     """Question a model on images; without a model, train one first. The settings are those of `seewhy audit`."""
     from seewhy import auditing
     from seewhy.settings import Settings
+    from seewhy.types import finished
 
     named, given = _data(data)
     loaded = None if isinstance(model, (str, Path)) else model
@@ -52,7 +54,7 @@ def audit(
     chosen = Settings.from_dict({"data": named, "model": None if reference is None else str(reference), **settings})
     said = ", ".join(f"{name}={value!r}" for name, value in chosen.as_dict().items() if name != "data")
     command = f"seewhy.audit({named!r}{', ' if said else ''}{said})"
-    report, _ = _finished(auditing.audit(chosen, out=out, data=given, model=loaded, command=command))
+    report, _ = finished(auditing.audit(chosen, out=out, data=given, model=loaded, command=command))
     return report
 
 
@@ -108,15 +110,6 @@ def export(model: Model | str | Path, path: str | Path, *, format: str | None = 
     from seewhy import exporting
 
     return exporting.export(load(model) if isinstance(model, (str, Path)) else model, path, format=format)
-
-
-def _finished(work: Any) -> Any:
-    """What the work returns at its end."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def _data(data: Any) -> tuple[str, Any]:

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import fitting, predicting, significance, statistics
+from seewhy import fitting, grouping, predicting, significance, statistics
 from seewhy.cache import Cache
 from seewhy.exports import html, json
 from seewhy.model import Model
 from seewhy.planner import Planner
 from seewhy.run import Run
 from seewhy.settings import Settings
-from seewhy.shelf import nearest
 from seewhy.types import Finding, Need, Predictions, Progress, Report, Severity
 from seewhy.wording import counted, p_value, percent, quoted
 
@@ -61,10 +60,7 @@ def compare(
     before = yield from _predictions(first, settings, cache)
     after = yield from _predictions(second, settings, cache)
     pair = paired((first, second), before, after)
-    for name in settings.groups or ():
-        if name not in pair.first.tags:
-            there = ", ".join(pair.first.tags) or "none"
-            raise ValueError(f"The rows have no tag {name!r}. {nearest(name, pair.first.tags)}There are: {there}.")
+    grouping.check(settings.groups or (), pair.first)
     findings = tuple(differences(pair, settings.groups, seed=settings.seed))
     facts = {
         "name": f"{first} and {second}",
@@ -128,8 +124,12 @@ def differences(
     yield _overall(pair, level, common)
     yield from _by_class(pair, level, common)
     for tag in pair.first.tags if groups is None else groups:
-        cells = {f"images with {tag} {quoted(name)}": rows for name, rows in pair.first.by(f"tag:{tag}").items()}
-        if len(cells) > 1:
+        cut = grouping.by(pair.first, tag, np.arange(len(pair)))
+        if cut is not None:
+            cells = {
+                f"images with {tag} {quoted(name)}": np.flatnonzero(cut.place == place)
+                for place, name in enumerate(cut.names)
+            }
             yield from _cells(pair, f"tag {tag}", cells, level, {**common, "pillar": "fair"})
 
 

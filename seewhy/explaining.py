@@ -15,11 +15,10 @@ import torch
 
 from seewhy import decoding, files, heatmap, hooks, imaging, measures, passes, shelf
 from seewhy.model import Model
-from seewhy.types import Answer, Dataset, Example, Explanation, Progress, Question
+from seewhy.types import Answer, Dataset, Example, Explanation, Progress, Question, finished
 
 #: The longer side of a picture on disk, in pixels.
 SIDE = 448
-
 
 #: The methods that are used where nobody names any: cheap, and unlike each other.
 USUAL = ("gradient", "grad_cam", "occlusion")
@@ -127,16 +126,15 @@ def write_pictures(
     plain = re.sub(r"[^\w.-]+", "-", path.stem)[:40]
     name = f"{plain}-{files.fingerprint(str(path))[:6]}"  # two files may be named alike
     written = {}
-    controls = [explanation for explanation in explained if explanation.method in measures.CONTROLS]
-    explained = [explanation for explanation in explained if explanation not in controls]
-    for explanation in explained:
+    asked_network = [explanation for explanation in explained if explanation.method not in measures.CONTROLS]
+    for explanation in asked_network:
         signed = heatmap.is_signed([explanation])
         drawn = heatmap.overlay(pixels, explanation.heat["image"], side=SIDE, signed=signed)
         file = out / f"{name}-{explanation.method}.png"
         files.write_bytes(file, imaging.encode_png(drawn))
         written[explanation.method] = str(file)
     arrays = io.BytesIO()
-    np.savez_compressed(arrays, **{each.method: each.heat["image"] for each in explained})  # type: ignore[arg-type]
+    np.savez_compressed(arrays, **{each.method: each.heat["image"] for each in asked_network})  # type: ignore[arg-type]
     files.write_bytes(out / f"{name}.npz", arrays.getvalue())
     told = {
         "id": str(path),
@@ -146,11 +144,11 @@ def write_pictures(
         "question": model.task.question(asked).text,
         "pictures": written,
         "heat": str(out / f"{name}.npz"),
-        "passes": {explanation.method: explanation.passes for explanation in explained},
+        "passes": {explanation.method: explanation.passes for explanation in asked_network},
         "unsuitable": unsuitable,
         "faithfulness": {
             each.method: {name: value if math.isfinite(value) else None for name, value in each.faithfulness.items()}
-            for each in (*explained, *controls)
+            for each in explained
             if each.faithfulness
         },
     }
@@ -205,7 +203,7 @@ def _explained(
         shown = {name: asked[name] for name in found.heat}
         chosen: dict[str, dict[str, Any]] = {name: {} for name in _measures(measured)}
         work = measures.measure(model.network, batch, question, shown, chosen, heat=found.heat, rival=other)
-        for measure, by_method in _ended(work).items():
+        for measure, by_method in finished(work).items():
             for name, each in by_method.items():
                 values.setdefault(name, {})[measure] = each
     explanations = [
@@ -241,14 +239,6 @@ def _told_of_themselves(
         for name in found.heat
         if hasattr(modules.get(name), "told")
     }
-
-
-def _ended(work: Generator[Any, None, Any]) -> Any:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def _settings(explainer: Any) -> set[str]:

@@ -10,16 +10,18 @@ Every other file speaks in these nouns, and this one imports nothing of ours. Tw
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
+
+Result = TypeVar("Result")
 
 # --------------------------------------------------------------------------------------------------- data
 
@@ -626,3 +628,12 @@ class Progress:
     total: int | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+
+
+def finished(work: Generator[Any, None, Result]) -> Result:
+    """What long work returns at its end, for whoever does not ask how far it is."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value

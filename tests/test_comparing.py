@@ -47,6 +47,14 @@ def test_a_model_that_is_worse_for_one_group_is_caught_though_it_is_no_worse_ove
     assert comparing.worse(list(findings.values()))
 
 
+def test_numbers_are_cut_into_groups_as_everywhere():
+    age = np.arange(400.0)
+    before, after = np.ones(400, bool), np.ones(400, bool)
+    after[:60] = False
+    findings = found(said(before, age=age), said(after, age=age))
+    assert findings["compare:tag age:images with age '0 to 99'"].value == pytest.approx(-0.6)
+
+
 def test_a_gain_is_no_concern_and_fails_no_gate():
     before, after = np.ones(100, bool), np.ones(100, bool)
     before[:20] = False

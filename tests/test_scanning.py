@@ -1,6 +1,5 @@
 """The scan finds what was planted, in pictures that are photos, drawings or noise, and nothing ends it."""
 
-import io
 import os
 import threading
 import zlib
@@ -9,46 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photographed import again, finish, opened, photo, scan
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from seewhy import data, scanning
 from seewhy.types import Problem, Progress
 
 REAL = Path(os.environ.get("SEEWHY_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
-
-def finish(progress):
-    """All that a scan tells, and its result."""
-    told = []
-    while True:
-        try:
-            told.append(next(progress))
-        except StopIteration as end:
-            return told, end.value
-
-
-def scan(dataset, threads=2):
-    return finish(scanning.scan(dataset, threads=threads))[1]
-
-
-def photo(seed, side=64):
-    """Soft shapes with edges, as photos have; no two seeds are alike."""
-    generator = np.random.default_rng(seed)
-    field = gaussian_filter(generator.normal(size=(side, side, 3)), (3, 3, 0.5))
-    grey = gaussian_filter(generator.normal(size=(side, side, 1)), (5, 5, 0))
-    pixels = field / field.std() * 25 + grey / grey.std() * 45 + 128
-    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
-
-
-def again(image, kind="JPEG", **settings):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **settings)
-    return Image.open(buffer).convert("RGB")
-
-
-def opened(images, labels=None, **more):
-    return data.open({"images": list(images), "labels": list(labels or ["a"] * len(images)), **more})
 
 
 # ----------------------------------------------------------------------------------------------------- broken files

@@ -15,15 +15,13 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special
 
-from seewhy import significance, statistics
-from seewhy.grouping import grouped
+from seewhy import grouping, significance, statistics
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, p_value, percent, points, quoted
 
 pillar: Pillar = "fair"
 optional = frozenset({"rows"})
 
-MOST_GROUPS = 20
 #: Fewer labelled or answered images of a class, or fewer on which label and answer differ, tell nothing.
 LEAST, LEAST_CHANGED = 20, 10
 SOURCE = "Zhao et al. 2017, https://arxiv.org/abs/1707.09457; Holm 1979"
@@ -67,10 +65,11 @@ def check(tables: Tables, *, level: float = 0.95) -> Iterator[Finding]:
 def _leans(tables: Tables, tag: str, level: float) -> Iterator[Lean]:
     """Each class that has enough images."""
     predictions = tables.baseline
-    known = np.array([target is not None for target in predictions["target"]], dtype=bool)
-    names, place = grouped(predictions[f"tag:{tag}"][known])
-    if not 2 <= len(names) <= MOST_GROUPS:
+    known = np.flatnonzero([target is not None for target in predictions["target"]])
+    groups = grouping.by(predictions, tag, known)
+    if groups is None:
         return
+    names, place = groups
     target, answer = predictions["target"][known], predictions["answer"][known]
     towards = _towards(tables, tag, names)
     for name in sorted({str(label) for label in target}):
@@ -90,7 +89,7 @@ def _towards(tables: Tables, tag: str, names: tuple[str, ...]) -> dict[str, int]
         return {}
     rows = Predictions(tables.rows)  # its columns are read as those of predictions are
     rows = rows.where(rows["split"] == "train")
-    targets, groups = rows["target"], grouped(rows[f"tag:{tag}"])
+    targets, groups = rows["target"], grouping.grouped(rows[f"tag:{tag}"])
     if groups.names != names:  # quarters of other numbers: not the same groups
         return {}
     counts = {

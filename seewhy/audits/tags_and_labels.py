@@ -14,15 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from seewhy import chance, significance, statistics
-from seewhy.grouping import grouped
+from seewhy import chance, grouping, significance, statistics
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, p_value, percent, quoted
 
 pillar: Pillar = "data"
 
-#: A tag of more values than this is a name rather than a group; numbers of more values are cut at their quarters.
-MOST_VALUES = 20
 #: A pair that chance would bring less often than this is not missed.
 EXPECTED = 5.0
 ROWS = Need("rows")
@@ -53,7 +50,7 @@ def check(tables: Tables, *, level: float = 0.95, draws: int = 2000) -> Iterator
         why = (
             "the images have no tags"
             if not rows.tags
-            else f"no tag has 2 to {MOST_VALUES} values among labelled images"
+            else f"no tag has 2 to {grouping.MOST_GROUPS} values among labelled images"
         )
         statement = f"Whether a label can be told from a tag was not asked: {why}."
         yield Finding("tags_and_labels:(none)", statement=statement, n=len(rows), **common)
@@ -83,10 +80,10 @@ SOURCE = "Pearson 1900; Bergsma 2013, https://doi.org/10.1016/j.jkss.2012.10.002
 
 def _crossed(rows: Predictions, tag: str, seed: int) -> Crossed | None:
     """The table of counts; None where the tag makes no groups or the labels are one."""
-    known = np.array([label is not None for label in rows["target"]], dtype=bool)
-    values = grouped(rows[f"tag:{tag}"][known])
+    known = np.flatnonzero([label is not None for label in rows["target"]])
+    values = grouping.by(rows, tag, known)
     names, label = np.unique(rows["target"][known].astype(str), return_inverse=True)
-    if not 2 <= len(values.names) <= MOST_VALUES or len(names) < 2:
+    if values is None or len(names) < 2:
         return None
     counts = np.zeros((len(values.names), len(names)), dtype=np.int64)
     np.add.at(counts, (values.place, label), 1)

@@ -13,7 +13,7 @@ from torch import nn
 from seewhy import hooks
 from seewhy.passes.needs import Evidence, Need, Passes, Unsuitable, whole_cost
 from seewhy.passes.run import Run
-from seewhy.types import Batch, Progress, Question
+from seewhy.types import Batch, Progress, Question, finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,7 @@ def gather(
     error: it is absent, and says why.
     """
     work = gathering(network, batch, question, needs, budget=budget, chunk=chunk)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return finished(work)
 
 
 def gathering(

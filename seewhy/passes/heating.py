@@ -14,7 +14,7 @@ from torch.nn import functional
 from seewhy import hooks
 from seewhy.passes.gathering import gathering
 from seewhy.passes.needs import Evidence, Need, Passes, Unsuitable
-from seewhy.types import Batch, Progress, Question
+from seewhy.types import Batch, Progress, Question, finished
 
 
 @runtime_checkable
@@ -65,11 +65,7 @@ def explain(
     network, unless `leave_out`: then it is left out, and `unsuitable` says why.
     """
     work = explaining(network, batch, question, methods, budget=budget, chunk=chunk, leave_out=leave_out, sketch=False)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return finished(work)
 
 
 def explaining(
