@@ -26,8 +26,10 @@ VERBS = {
     "data": "open",
     "explainers": "heat",
     "exports": "write",
+    "interventions": "apply",
     "measures": "measure",
     "networks": "build",
+    "tables": "make",
     "tasks": "__init__",
 }
 
