@@ -52,7 +52,9 @@ Out = Annotated[Path | None, typer.Option(help="The folder to write to. [a new o
 Config = Annotated[Path | None, typer.Option(help="A TOML file with settings of the same names; flags win.")]
 Device = Annotated[str, typer.Option(help=help_of("device"))]
 Threads = Annotated[int | None, typer.Option(help=help_of("threads"))]
-ONLY_AUDIT = ("model", "classes", "mapping", "test", "groups", "unit", "audits", "set", "images")
+ONLY_AUDIT = (
+    *("model", "classes", "mapping", "test", "groups", "unit", "confounders", "graph", "audits", "set", "images"),
+)
 ONLY_SCAN = ("label", "allow_outside", "threads")
 
 
