@@ -24,7 +24,7 @@ from seewhy.exports import html, json
 from seewhy.interventions import Change
 from seewhy.loading import Loader
 from seewhy.model import Model
-from seewhy.planner import Planner, Unavailable
+from seewhy.planner import Cost, Planner, Unavailable
 from seewhy.run import Run, pictures
 from seewhy.settings import Settings, class_mapping, class_names
 from seewhy.tables.intervention import changing
@@ -284,8 +284,14 @@ def _facts(planner: Planner, began: float, command: str, findings: Iterable[Find
             "weights_sha256": model.digest,
             "data_sha256": planner.material.digest,
             "device": str(fitting.chosen_device(planner.settings.device)),
+            "passes": sum(cost.images for cost in planner.costs),
+            "tables": {cost.table: _cost(cost) for cost in planner.costs},
         }
     return facts
+
+
+def _cost(cost: Cost) -> str:
+    return "remembered" if cost.remembered else f"{cost.images:,} images seen, {cost.seconds:.1f} s"
 
 
 def _exactly(command: str, settings: Settings, model: Model) -> str:

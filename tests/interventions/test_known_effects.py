@@ -75,5 +75,12 @@ def test_without_the_object_whoever_reads_it_answers_one_class_for_all() -> None
 
 if __name__ == "__main__":
     for name, network in READERS.items():
-        for change in (Change("background"), Change("background", placebo=True), Change("object"), Change("object", placebo=True), *(Change("background", settings=(("into", i),)) for i in ("plain","blurred")), *map(Change,("translate","flip","rotate","scale"))):
+        for change in (
+            Change("background"),
+            Change("background", placebo=True),
+            Change("object"),
+            Change("object", placebo=True),
+            *(Change("background", settings=(("into", i),)) for i in ("plain", "blurred")),
+            *map(Change, ("translate", "flip", "rotate", "scale")),
+        ):
             print(name, change, effect(network, change), "guessed", effect(network, change, masks=False))
