@@ -24,6 +24,7 @@ from seewhy.passes.fillings import blurred, imputed
 from seewhy.types import Batch
 
 changes, keeps, exact = "the background", "the object", False
+nuisance = True
 needs = frozenset({"masks", "donors"})
 donors = "other"
 
