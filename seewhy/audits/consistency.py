@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import stats
 
-from seewhy import shelf, significance, statistics, wording
+from seewhy import shelf, significance, statistics
 from seewhy.audits import _changed
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
 from seewhy.wording import counted, listed, percent, quoted
