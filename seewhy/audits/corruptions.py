@@ -80,7 +80,8 @@ def check(
     level: float = 0.95,
 ) -> Iterator[Finding]:
     """How much it loses, by which kinds, and whether more hurts more. `count`: images asked; `severities`: of 1 to 5;
-    `kinds`: all fifteen unless some are named; `reference`: another network's error by kind, each a mean over the same severities, for a normalised mCE.
+    `kinds`: all fifteen unless some are named; `reference`: another network's error by kind, each a mean over the same
+    severities, for a normalised mCE.
 
     Raises ValueError for a reference of another length than `kinds`, or with an error of 0.
     """

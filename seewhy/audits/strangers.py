@@ -72,8 +72,8 @@ def check(tables: Tables, *, data: str | None = None, count: int = 500, level: f
     severity: Severity = "moderate" if area.high < HARDLY else "minor" if area.high < WELL else "none"
     said = "hardly tells" if area.high < HARDLY else "tells" if area.low >= WELL else "partly tells"
     return Finding(
-        statement=f"The network {said} {counted(there, 'stranger')} ({quoted(data)}) from {counted(here, 'test image')}: "
-        f"by {SCORES[best]}, a stranger scores higher with a chance of {area}; where 95 % of the test images pass, "
+        statement=f"The network {said} {counted(there, 'stranger')} ({quoted(data)}) from "
+        f"{counted(here, 'test image')}: by {SCORES[best]}, a stranger scores higher with a chance of {area}; where 95 % of the test images pass, "
         f"{passes[best]} of the strangers do.",
         found=severity != "none",
         unit="probability",

@@ -30,10 +30,10 @@ def test_the_curve_begins_at_the_clean_images_and_falls():
     assert finding.value == pytest.approx(20 / 64)
     assert finding.found
     assert finding.severity == "minor"
-    assert (
-        "is right on 93.8 %; with each pixel changed on purpose, on 62.5 % at 0.5/255, 15.6 % at 2/255, 0.0 % at 8/255"
-        in finding.statement.replace("0 % at 8", "0.0 % at 8").replace("0.0.0", "0.0")
+    told = (
+        "is right on 93.8 %; with each pixel changed on purpose, on 62.5 % at 0.5/255, 15.6 % at 2/255, 0 % at 8/255;"
     )
+    assert told in finding.statement
 
 
 def test_a_network_that_nothing_misleads_loses_nothing():

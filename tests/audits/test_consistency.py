@@ -31,7 +31,7 @@ def test_an_image_is_consistent_if_its_answer_stays_under_every_change():
     assert finding.value == 0.7
     assert finding.found
     assert finding.severity == "moderate"
-    assert "clearly more than 5.0 % of answers change under rotate:5 (30.0 %)." in finding.statement
+    assert "clearly more than 5.0 % of answers change under rotate:5 (30.0 %)" in finding.statement
     assert [row["value"] for row in finding.evidence[0]["rows"]] == [0.7, 0.9]
     assert finding.evidence[1]["change"] == {"intervention": "rotate", "strength": 5.0, "settings": {}}
     assert finding.evidence[1]["condition"] == "rotate:5"
