@@ -79,7 +79,7 @@ def _answered(
     began, done = time.perf_counter(), 0
     for chunk in loader.batches(rows, batch):
         moved = chunk.to(device) if change is None else change(chunk.to(device))
-        with hooks.frozen(network), torch.inference_mode(), _embedding(network) as seen:
+        with hooks.frozen(network), torch.inference_mode(), embedding(network) as seen:
             output = network(**moved.inputs)
             loss, logodds = task.loss(output, moved), task.logodds_true(output, moved)
             logs, answers = task.log_probabilities(output), task.decode(output)
@@ -280,7 +280,7 @@ def _check_table(table: pa.Table, path: Path) -> None:
 
 
 @contextmanager
-def _embedding(network: nn.Module) -> Iterator[list[Tensor]]:
+def embedding(network: nn.Module) -> Iterator[list[Tensor]]:
     """A list that receives the input of the network's last linear layer at each pass; empty where there is none. Of
     several views of an image the last is the image as it is."""
     seen: list[Tensor] = []

@@ -77,7 +77,8 @@ def tables(baseline: Predictions, *, bare: bool = False) -> Tables:
             },
             Need("explanations", methods=("gradient", "grad_cam", "occlusion"), count=12): explanations,
         }
-        made |= {need: under(baseline) for need in shelf.load("audits", "effects").needs() if need not in made}
+        needs = [need for audit in AUDITS for need in shelf.load("audits", audit).needs()]
+        made |= {need: under(baseline) for need in needs if need.table == "intervention"}
     return Tables(made, baseline.classes, "test", 3)
 
 
