@@ -7,8 +7,6 @@ colour of what is inside; "scaled", nothing: what is inside is scaled up, as `sc
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from seewhy.interventions._moving import mirrored, rearranged, warped
@@ -24,7 +22,7 @@ def apply(
     *,
     strength: float = 1 / 8,
     seed: int = 0,
-    into: Literal["mirrored", "plain", "scaled"] = "mirrored",
+    into: str = "mirrored",
 ) -> Batch:
     """Strength 0 changes nothing. Raises ValueError for one that leaves nothing inside, and for no such filling."""
     if not 0 <= strength < 0.5:
