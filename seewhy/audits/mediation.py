@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from seewhy import statistics
+from seewhy import shelf, statistics
 from seewhy.statistics import Estimate
 from seewhy.types import Finding, Need, Pillar, Tables
 from seewhy.wording import counted, listed, percent, quoted
@@ -76,26 +76,21 @@ class Mediator(NamedTuple):
 
 
 def needs(
-    *,
-    intervention: str = "grey",
-    strength: float | None = None,
-    layer: str | None = None,
-    units: int = 5,
-    images: int = 200,
-    **settings: Any,
+    *, intervention: str = "grey", layer: str | None = None, units: int = 5, images: int = 200, **settings: Any
 ) -> tuple[Need, ...]:
-    return (_need(intervention, strength, layer, units, images), Need("baseline"))
+    return (_need(intervention, layer, units, images), Need("baseline"))
 
 
-def _need(intervention: str, strength: float | None, layer: str | None, units: int, images: int) -> Need:
-    return Need("units", intervention=intervention, strength=strength, layer=layer, units=units, images=images)
+def _need(intervention: str, layer: str | None, units: int, images: int) -> Need:
+    name, strength, settings = shelf.called(intervention)
+    change = {"intervention": name, "strength": strength, "settings": settings}
+    return Need("units", **change, layer=layer, units=units, images=images)
 
 
 def check(
     tables: Tables,
     *,
     intervention: str = "grey",
-    strength: float | None = None,
     layer: str | None = None,
     units: int = 5,
     images: int = 200,
@@ -104,9 +99,10 @@ def check(
 ) -> Iterator[Finding]:
     """Layers at which ways meet, then the `units` that carry most in `layer`, or in the last one before the answer.
 
-    `images`: half of them choose, half measure.
+    `intervention`: a name on the shelf, perhaps with a strength and settings, as "jpeg_compression:3"; `images`: half of
+    them choose, half measure.
     """
-    table: pa.Table = tables[_need(intervention, strength, layer, units, images)]
+    table: pa.Table = tables[_need(intervention, layer, units, images)]
     told = json.loads(table.schema.metadata[b"told"])
     mediators = list(_mediators(table))
     total = next(each for each in mediators if each.what == "total")
