@@ -99,8 +99,8 @@ def check(
 ) -> Iterator[Finding]:
     """Layers at which ways meet, then the `units` that carry most in `layer`, or in the last one before the answer.
 
-    `intervention`: a name on the shelf, perhaps with a strength and settings, as "jpeg_compression:3"; `images`: half of
-    them choose, half measure.
+    `intervention`: a name on the shelf, perhaps with a strength and settings, as "jpeg_compression:3"; `images`: how
+    many, of which one half chooses and the other measures.
     """
     table: pa.Table = tables[_need(intervention, layer, units, images)]
     told = json.loads(table.schema.metadata[b"told"])
@@ -172,8 +172,8 @@ def _layers(
     """Which of the layers at which ways meet carries most; in a chain all carry all."""
     ways = [each for each in layers if each.layer != told["layer"]]
     begin = (
-        f"The change {quoted(told['change'])}, which changes {told['changes']}, moves the log-odds of the true class by "
-        f"{_moves(effect)} and {percent(float(total.stays.mean()))} of the answers to others."
+        f"The change {quoted(told['change'])}, which changes {told['changes']}, moves the log-odds of the true class "
+        f"by {_moves(effect)} and {percent(float(total.stays.mean()))} of the answers to others."
     )
     if not ways:
         last = layers[-1].share(effect.confidence_level, common["seed"], draws)
