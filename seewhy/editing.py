@@ -57,7 +57,7 @@ def edited(
     batch: Batch,
     score: Score,
     *,
-    steps: int = 120,
+    steps: int = 100,
     rate: float = 0.05,
     margin: float = 1.0,
     area: float = 1.0,

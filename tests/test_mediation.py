@@ -54,7 +54,7 @@ def test_along_each_path_the_effect_is_its_weight_and_all_units_carry_all(two_pa
 
 
 def test_where_neither_way_alone_does_anything_the_interaction_is_everything(two_paths):
-    network, before, after, _ = two_paths
+    _, before, after, _ = two_paths
     only_both = handwritten.Handwritten({"shape": 0.0, "background": 0.0}, both=1.0, classes=2)
     found = effects(only_both, before, after, "readers.background", [None])
     assert (found.total[:, 1] == 1).all()

@@ -32,8 +32,8 @@ STRANGE = 0.05
 UPPER = "A smaller change may exist that the search did not find."
 SEAMS = "A swap leaves seams, to which a network may answer as well."
 UNCHECKED = (
-    "Not checked on peers: a change that other networks, taught the same, do not follow is an adversarial example and no "
-    "reason. Name some with the setting `peers`, or have some trained with `train`."
+    "Not checked on peers: a change that other networks, taught the same, do not follow is an adversarial example and "
+    "no reason. Name some with the setting `peers`, or have some trained with `train`."
 )
 
 
@@ -130,11 +130,11 @@ def _followed(found: list[dict[str, Any]], peers: list[str], level: float) -> st
     says = np.concatenate([np.arange(n) < k for n, k in zip(asked, followed, strict=True)]).astype(float)
     share = statistics.rate(says, level, unit)
     verdict = (
-        "so these are reasons of more than this network"
+        "so they move others too, not this network alone"
         if share.low > 0.5
-        else "so most are adversarial examples, which fool this network alone, and no reasons"
+        else "so most are adversarial examples and no reasons: they move this network alone"
         if share.high < 0.5
-        else "which is too few to tell reasons from adversarial examples"
+        else "which does not tell reasons from adversarial examples"
     )
     answers = counted(sum(asked), "answer")
     return f"Peers that agreed before follow in {sum(followed)} of {answers}: {share}, {verdict}."

@@ -140,7 +140,8 @@ def _mediators(table: pa.Table) -> Iterator[Mediator]:
     numbers = [table.column(name).to_numpy() for name in ("before", "after", "held", "carried")]
     stays = table.column("moved_held").to_numpy(zero_copy_only=False).astype(float)
     for (what, layer, units), here in rows.items():
-        yield Mediator(what, layer, units, *(each[here] for each in numbers), stays[here])
+        before, after, held, carried = (each[here] for each in numbers)
+        yield Mediator(what, layer, units, before, after, held, carried, stays[here])
 
 
 def _moves(effect: Estimate) -> str:

@@ -52,7 +52,9 @@ def check(
     alone = agreed & np.array([said != own for said, own in zip(consensus, answers, strict=True)], bool)
     asked = f"{int(agreed.sum()):,} of {counted(len(baseline), f'{tables.split} image')}"
     number = counted(len(peers) + train, "peer")
-    begin = f"All {number} agree on {asked}, and on {int(alone.sum()):,} of these the network says otherwise"
+    begin = (
+        f"{number} agree with each other on {asked}, and on {int(alone.sum()):,} of these the network says otherwise"
+    )
     if not alone.any():
         return Finding(
             statement=f"{begin}.", found=False, unit="count", value=0.0, n=int(agreed.sum()), doubts=(BLIND,), **common

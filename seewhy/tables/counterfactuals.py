@@ -32,7 +32,7 @@ def make(
     *,
     images: int = 8,
     cells: int = 6,
-    steps: int = 120,
+    steps: int = 100,
     peers: tuple[str, ...] = (),
     train: int = 0,
     count: int | None = 500,
@@ -52,10 +52,14 @@ def make(
     batch = _wanting(subject, chosen)
     donors, donor_ids = _look_alikes(subject, chosen, pool, seen)
     found: dict[str, Edit] = {}
-    with hooks.frozen(network):
-        score = subject.model.task.logodds_true
-        if score(network(**hooks.placed(network, batch)), batch) is None:
+
+    def score(output: Any, batch: Batch) -> Tensor:
+        logodds = subject.model.task.logodds_true(output, batch)
+        if logodds is None:
             raise Unavailable("answers of this kind have no log-odds")
+        return logodds
+
+    with hooks.frozen(network):
         searches = {
             "edit": editing.edited(network, batch, score, steps=steps),
             "swap": editing.swapped(network, batch, donors, score, cells=cells),
