@@ -76,7 +76,7 @@ class Mediator(NamedTuple):
 
 
 def needs(
-    *, intervention: str = "grey", layer: str | None = None, units: int = 5, images: int = 200, **settings: Any
+    *, intervention: str = "background", layer: str | None = None, units: int = 5, images: int = 200, **settings: Any
 ) -> tuple[Need, ...]:
     return (_need(intervention, layer, units, images), Need("baseline"))
 
@@ -90,7 +90,7 @@ def _need(intervention: str, layer: str | None, units: int, images: int) -> Need
 def check(
     tables: Tables,
     *,
-    intervention: str = "grey",
+    intervention: str = "background",
     layer: str | None = None,
     units: int = 5,
     images: int = 200,
@@ -188,10 +188,11 @@ def _layers(
         shares = [each.share(corrected, common["seed"], draws) for each in ways]
         place = int(np.argmax([share.value for share in shares]))
         best, value = ways[place], shares[place]._replace(confidence_level=effect.confidence_level)
+        more = " That is more than all, for other ways work against it." if value.value > 1.05 else ""
         statement = (
             f"{begin} Of the former {value} goes through {quoted(best.layer)}, the most of "
             f"{counted(len(ways), 'layer')} at which ways through the network meet, with an interaction of "
-            f"{_nats(best.effects[3])}."
+            f"{_nats(best.effects[3])}.{more}"
         )
     return Finding(
         id="mediation:layers",

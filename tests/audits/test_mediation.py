@@ -21,6 +21,10 @@ def findings(**planted):
 def test_units_that_carry_more_than_others_are_named_with_their_share():
     found = findings(effect=-2.0, share=0.4, random=0.1)
     layers, units = found["mediation:layers"], found["mediation:units"]
+    against = findings(effect=-2.0, share=0.4, random=0.1, ways=[("skip", 1.6), ("branch", -0.6)])["mediation:layers"]
+    assert "160 %" in against.statement
+    assert against.statement.endswith("That is more than all, for other ways work against it.")
+    assert "more than all" not in layers.statement
     assert layers.found and units.found  # noqa: PT018
     assert (layers.value, units.value) == (pytest.approx(0.7), pytest.approx(0.4))
     assert units.low <= 0.4 <= units.high
