@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from seewhy import board, choosing, networks, ranks, rate_finder, scanning, shelf, splitting, training
+from seewhy import augmenting, board, choosing, networks, ranks, rate_finder, scanning, shelf, splitting, training
 from seewhy import data as sources
 from seewhy.cache import Cache
 from seewhy.choosing import chosen_device
@@ -286,6 +286,41 @@ def _kept(loop: training.Training, run: Run, shown: board.Board | None) -> Itera
         if loop.steps is not None:
             run.save_checkpoint(*loop.state())
         raise
+
+
+def once_more(
+    material: Material, settings: Settings, model: Model, *, seed_more: int
+) -> Generator[Progress, None, Model]:
+    """The same network taught the same once more, from a seed that is larger: other first weights, order, augmentation.
+
+    The rows and the number of steps are the model's. Nothing is saved. Raises ValueError for a model of which it is not
+    known how it was trained, or on what.
+    """
+    told = model.provenance.get("training")
+    if not told or model.mapping is not None or "train" not in material.dataset.splits:
+        raise ValueError("it is not known how the network was trained, and on which of these images")
+    how = training.Settings(**{**told, "augmentation": augmenting.Augmentation(**told["augmentation"])})
+    how = replace(how, seed=how.seed + seed_more, minutes=None)
+    built = networks.find(
+        model.name, classes=len(model.outputs), pretrained=how.fine_tune, seed=how.seed, **model.settings
+    )
+    again = Model.assemble(built, model.task)
+    train, validation = material.dataset.split("train"), material.dataset.split("val")
+    loaders = (
+        Loader(rows, model.task, threads=settings.threads, workers=settings.workers) for rows in (train, validation)
+    )
+    loop = training.Training(
+        again.network,
+        model.task,
+        next(loaders),
+        next(loaders) if len(validation) else None,
+        how,
+        chosen_device(settings.device),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(how.seed)  # dropout draws from it
+        yield from loop
+    return again if model.views == "none" else again.seeing(model.views)
 
 
 def find_rate(

@@ -66,6 +66,28 @@ def test_the_mean_of_values_uses_students_interval_and_that_of_right_and_wrong_w
     assert statistics.mean(np.array([0.1, 0.99, 0.99])).high == 1
 
 
+def test_the_median_lies_between_the_order_statistics_that_the_sign_test_allows():
+    values = np.random.default_rng(0).permutation(np.arange(1.0, 18))
+    found = statistics.median(values)
+    # David and Nagaraja's table for n = 17: the 5th and the 13th, at 95.1 %
+    assert (found.value, found.low, found.high, found.n) == (9, 5, 13, 17)
+    assert statistics.median(values[:6])[1:3] == (values[:6].min(), values[:6].max())
+    assert statistics.median(values[:5])[1:3] == (-math.inf, math.inf)
+    assert math.isnan(statistics.median(values[:0]).value)
+
+
+@pytest.mark.parametrize("n", [6, 8, 9, 30, 101])
+def test_the_medians_interval_covers_and_no_narrower_one_would(n):
+    places = np.arange(1.0, n + 1)
+    low, high = statistics.median(places)[1:3]
+    covers = float(np.diff(stats.binom.cdf([low - 1, high - 1], n, 0.5))[0])  # low <= median <= high, exactly
+    narrower = float(np.diff(stats.binom.cdf([low, high - 2], n, 0.5))[0])
+    assert covers >= 0.95 > narrower
+    drawn = np.sort(np.random.default_rng(n).exponential(size=(4000, n)), axis=1)
+    seen = np.mean((drawn[:, int(low) - 1] <= math.log(2)) & (math.log(2) <= drawn[:, int(high) - 1]))
+    assert seen == pytest.approx(covers, abs=0.015)
+
+
 def test_an_interval_over_units_equals_cluster_robust_regression():
     random = np.random.default_rng(0)
     unit = random.integers(0, 12, 200)
