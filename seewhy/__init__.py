@@ -68,7 +68,8 @@ def explain(
     design: str | None = None,
     budget: str | None = None,
 ) -> dict[str, Explanation]:
-    """Why this answer? Heat over one image by each method; `target` is a class or "A - B", else the answer given.
+    """Why this answer? Heat over one image by each method; `target` is a class, a layer ("layer3"), a channel of it
+    ("layer3:17"), a unit ("layer3:17,4,5": channel, row, column) or "A - B", else the answer given.
 
     `methods` are names on the shelf, or ["all"]; `layer` is for those that look at one; `design` for those that
     cover parts of the image ("own" or "shared" masks); `budget` is "2 s" or "300 forwards".

@@ -213,7 +213,11 @@ def explain(
         typer.Option(help="A name on the shelf explainers, once or more, or `all`. [gradient, grad_cam, occlusion]"),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help='A class, or "A - B" for A rather than B. [the answer given]')
+        str | None,
+        typer.Option(
+            help='A class; a layer, a channel or a unit of it: "layer3", "layer3:17", "layer3:17,4,5" (channel, row, '
+            'column); or "A - B" for A rather than B. [the answer given]'
+        ),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Where methods look that look at a layer. [the last that counts]")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy import decoding, files, heatmap, hooks, imaging, measures, passes, shelf
+from seewhy import asking, decoding, files, heatmap, hooks, imaging, measures, passes, shelf
 from seewhy.model import Model
 from seewhy.types import Answer, Dataset, Example, Explanation, Progress, Question, finished
 
@@ -50,7 +50,8 @@ def explain_one(
     design: str | None = None,
     budget: str | None = None,
 ) -> dict[str, Explanation]:
-    """The heat of one image (path, PIL image, array or tensor) by method; `target` is a class or "A - B".
+    """The heat of one image (path, PIL image, array or tensor) by method; `target` is a class, a layer or a part of it
+    (`asking`), or "A - B".
 
     `methods` are names, or "all" for the whole shelf; of "all", those that cannot look at this network are left out.
     `layer` is for those that look at one; `design` for those that cover parts of the image: "own", each as it was
@@ -82,7 +83,7 @@ def check(
     for name in _measures(measured):
         shelf.load("measures", name)
     if target is not None:
-        model.task.question(target)
+        asking.question(model.task, model.network, target)
     if layer is not None:
         hooks.resolve(model.network, layer)
     if design not in (None, *DESIGNS):
@@ -141,7 +142,7 @@ def write_pictures(
         "answer": answer.value,
         "confidence": answer.confidence,
         "top": [[label, share] for label, share in answer.top],
-        "question": model.task.question(asked).text,
+        "question": explained[0].question if explained else asked,
         "pictures": written,
         "heat": str(out / f"{name}.npz"),
         "passes": {explanation.method: explanation.passes for explanation in asked_network},
@@ -190,8 +191,11 @@ def _explained(
     }
     device = next(model.network.parameters(), torch.zeros(0)).device
     batch = model.task.collate(examples).to(device)
-    question = model.task.question(answers[0] if len(answers) == 1 else answers)
-    texts = [model.task.question(answer).text for answer in answers]
+    if len(answers) == 1:
+        question = asking.question(model.task, model.network, answers[0])
+        texts = [question.text]
+    else:
+        question, texts = model.task.question(answers), [model.task.question(answer).text for answer in answers]
     asked = {name: (modules[name], settings[name]) for name in names} | (measures.CONTROLS if measured else {})
     batch = model.task.prepare(batch, answers)
     found = passes.explain(
@@ -199,7 +203,7 @@ def _explained(
     )
     values = _told_of_themselves(found, question, modules, settings, len(batch))
     if measured:
-        other = None if rival is None else model.task.question(rival)
+        other = None if rival is None or question.at is not None else model.task.question(rival)
         shown = {name: asked[name] for name in found.heat}
         chosen: dict[str, dict[str, Any]] = {name: {} for name in _measures(measured)}
         work = measures.measure(model.network, batch, question, shown, chosen, heat=found.heat, rival=other)

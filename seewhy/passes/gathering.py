@@ -73,13 +73,12 @@ def gathering(
     wanted = tuple(dict.fromkeys(needs))
     run = Run(network, question, batch, wanted=wanted, budget=budget, chunk=chunk)
     gathered: dict[Need, Any] = {}
-    absent: dict[Need, str] = {}
     partial: set[Need] = set()
     with _looking(network):
-        costs = _costs(wanted, run)
+        costs, absent = _costs(wanted, run)
     total = round(whole_cost(costs).total)
     # One pass for gradients gives the baseline too, so these come first, then what is cheap.
-    for need in sorted(wanted, key=lambda need: (not need.together, costs[need].total)):
+    for need in sorted(costs, key=lambda need: (not need.together, costs[need].total)):
         if gathered and run.out_of_budget():
             absent[need] = _out_of_budget(need)
             continue
@@ -113,7 +112,7 @@ def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterab
     wanted = tuple(dict.fromkeys(needs))
     run = Run(network, question, batch, wanted=wanted)
     with _looking(network):
-        costs = _costs(wanted, run)
+        costs, _ = _costs(wanted, run)
         passes = whole_cost(costs)
         graph = any(cost.backwards for cost in costs.values())
         run.baseline()
@@ -121,9 +120,16 @@ def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterab
         return Forecast(passes, passes.total * run.seconds, rows * run.bytes_an_example(graph=graph))
 
 
-def _costs(needs: Iterable[Need], run: Run) -> dict[Need, Passes]:
-    """What each need costs, at most, beyond the run that gives the baseline."""
-    return {need: need.passes(run) for need in needs}
+def _costs(needs: Iterable[Need], run: Run) -> tuple[dict[Need, Passes], dict[Need, str]]:
+    """What each need costs, at most, beyond the run that gives the baseline; and why some cannot be had."""
+    costs: dict[Need, Passes] = {}
+    absent: dict[Need, str] = {}
+    for need in needs:
+        try:
+            costs[need] = need.passes(run)
+        except Unsuitable as error:
+            absent[need] = str(error)
+    return costs, absent
 
 
 def _out_of_budget(need: Need) -> str:
