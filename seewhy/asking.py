@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seewhy import hooks
+from seewhy import hooks, shelf
 from seewhy.hooks.names import BODY
 from seewhy.types import Question, Task
 
@@ -38,7 +38,7 @@ def question(task: Task, network: nn.Module, text: str) -> Question:
     try:
         return task.question(text)
     except KeyError as error:
-        no_class = str(error.args[0])
+        no_class = error
     black = torch.zeros(2, 3, *task.preprocessing.size)
     inside = {layer.name: layer for layer in hooks.layers(network, {"image": black})}
     failed: Exception | None = None
@@ -51,10 +51,7 @@ def question(task: Task, network: nn.Module, text: str) -> Question:
         return first - second
     if failed is not None:
         raise failed
-    try:
-        return _inside(network, inside, text)
-    except KeyError as no_layer:
-        raise KeyError(f"{no_class} {no_layer.args[0]}") from None
+    return _inside(network, inside, text, no_class)
 
 
 def _one(task: Task, network: nn.Module, inside: Mapping[str, hooks.Layer], text: str) -> Question:
@@ -62,16 +59,21 @@ def _one(task: Task, network: nn.Module, inside: Mapping[str, hooks.Layer], text
     try:
         return task.question(text)
     except KeyError as no_class:
-        try:
-            return _inside(network, inside, text)
-        except KeyError as no_layer:
-            raise KeyError(f"{no_class.args[0]} {no_layer.args[0]}") from None
+        return _inside(network, inside, text, no_class)
 
 
-def _inside(network: nn.Module, inside: Mapping[str, hooks.Layer], text: str) -> Question:
-    """A layer or a part of it. Raises KeyError where there is no such layer, ValueError where it has no such part."""
+def _inside(network: nn.Module, inside: Mapping[str, hooks.Layer], text: str, no_class: KeyError) -> Question:
+    """A layer or a part of it. Raises KeyError where there is no such layer either, ValueError where it has no such
+    part."""
     name, colon, numbers = text.partition(":")
-    at = hooks.resolve(network, name)
+    try:
+        at = hooks.resolve(network, name)
+    except KeyError:
+        if colon:  # hardly meant as a class
+            raise
+        near = shelf.nearest(name, [known.removeprefix(BODY) for known in inside])
+        near = near.replace("Did you mean", " Or did you mean the layer").rstrip()
+        raise KeyError(f"{no_class.args[0]}{near}") from None
     shown = at.removeprefix(BODY)
     if at not in inside:
         raise ValueError(f"The layer {shown!r} does not run by itself, so nothing can be asked of it")

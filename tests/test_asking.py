@@ -109,7 +109,8 @@ def test_a_class_wins_over_a_layer_of_its_name():
 @pytest.mark.parametrize(
     ("text", "kind", "words"),
     [
-        ("lihgt", KeyError, "No class 'lihgt'. Did you mean 'light'? There are: dark, light. No layer 'lihgt'."),
+        ("lihgt", KeyError, "No class 'lihgt'. Did you mean 'light'? There are: dark, light."),
+        ("lok", KeyError, "No class 'lok'. There are: dark, light. Or did you mean the layer 'look'?"),
         ("loko:1", KeyError, "No layer 'loko'. Did you mean 'look'?"),
         ("look:1 - loko:2", KeyError, "No layer 'loko'. Did you mean 'look'?"),
         ("dark - lihgt", KeyError, "No class 'lihgt'. Did you mean 'light'?"),

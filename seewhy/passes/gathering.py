@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,11 +18,17 @@ from seewhy.types import Batch, Progress, Question, finished
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What gathering will cost at most: passes an example, and for the batch seconds and bytes of activations."""
+    """What gathering will cost at most: passes an example, and for the batch seconds and bytes of activations; `costs`
+    are the passes of each need. What this network is unsuitable for, as far as that is known, costs nothing."""
 
     passes: Passes
     seconds: float
     bytes: int
+    costs: Mapping[Need, Passes] = field(default_factory=dict)
+
+    def alone(self, needs: Iterable[Need]) -> Passes:
+        """What some of the needs will cost by themselves, at most."""
+        return whole_cost({need: self.costs[need] for need in needs if need in self.costs})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +123,7 @@ def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterab
         graph = any(cost.backwards for cost in costs.values())
         run.baseline()
         rows = max(run.rows, run.rows_at_once(graph=graph) if passes.total > 2 else 0)
-        return Forecast(passes, passes.total * run.seconds, rows * run.bytes_an_example(graph=graph))
+        return Forecast(passes, passes.total * run.seconds, rows * run.bytes_an_example(graph=graph), costs)
 
 
 def _costs(needs: Iterable[Need], run: Run) -> tuple[dict[Need, Passes], dict[Need, str]]:
