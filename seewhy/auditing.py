@@ -18,14 +18,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy import fitting, imaging, predicting, ranks, shelf
+from seewhy import confounding, fitting, imaging, predicting, ranks, shelf
 from seewhy.cache import Cache, files_of, table_in
 from seewhy.exports import html, json
+from seewhy.interventions import Change
+from seewhy.loading import Loader
 from seewhy.model import Model
-from seewhy.planner import Planner, Unavailable
+from seewhy.planner import Cost, Planner, Unavailable
 from seewhy.run import Run, pictures
 from seewhy.settings import Settings, class_mapping, class_names
-from seewhy.types import Explanation, Finding, Need, Pillar, Progress, Report, Tables
+from seewhy.tables.intervention import changing
+from seewhy.types import Explanation, Finding, Need, Pillar, Progress, Report, Tables, finished, picture_key
 
 #: The longer side of a thumbnail in pixels, and of one that is explained; and how many there may be.
 SMALL, LARGE, MOST_IMAGES = 96, 224, 400
@@ -93,7 +96,10 @@ def _given(settings: Settings, reference: str) -> Model:
 def _check_tags(settings: Settings, tags: Iterable[str]) -> None:
     """Raises ValueError for a tag that is not there, before anything is learnt."""
     there = list(tags)
-    for name in (*(settings.groups or ()), *([settings.unit] if settings.unit else [])):
+    if settings.graph is not None:
+        confounding.read_graph(settings.graph)
+    one = [settings.unit] if settings.unit else []
+    for name in (*(settings.groups or ()), *(settings.confounders or ()), *one):
         if name not in there:
             known = f"There are: {', '.join(there)}." if there else "There are none."
             raise ValueError(f"{settings.data} has no tag {name!r}. {shelf.nearest(name, there)}{known}")
@@ -196,10 +202,15 @@ def _needs(module: ModuleType, chosen: Mapping[str, Any]) -> tuple[Need, ...]:
 
 
 def _settings_of(name: str, module: ModuleType, settings: Settings) -> dict[str, Any]:
-    """What the user's words set: `--groups` is the setting `tags` and `--unit` the setting `unit` of every audit that
-    has it; `--set` speaks to one audit."""
+    """What the user's words set: `--groups` is the setting `tags` of every audit that has it, `--unit`, `--confounders`
+    and `--graph` are those of their names; `--set` speaks to one audit."""
     takes = inspect.signature(module.check).parameters
-    words = {"tags": settings.groups, "unit": settings.unit}
+    words = {
+        "tags": settings.groups,
+        "unit": settings.unit,
+        "confounders": settings.confounders,
+        "graph": settings.graph,
+    }
     chosen = {word: value for word, value in words.items() if value and word in takes}
     return {**chosen, **(settings.set or {}).get(name, {})}
 
@@ -212,6 +223,8 @@ def _thumbnails(planner: Planner, findings: Iterable[Finding]) -> dict[str, np.n
     places = {id: place for place, id in enumerate(dataset.ids)}
     entries = [entry for finding in findings for entry in finding.evidence]
     explained = {id for entry in entries for id in entry.get("ids", ())}
+    changed = [entry for entry in entries if entry.get("kind") == "changed"]
+    explained |= {item["id"] for entry in changed for item in entry["items"]}
     named = dict.fromkeys(item["id"] for entry in entries for item in entry.get("items", ()))
     found = {}
     for id in [*explained, *named][:MOST_IMAGES]:
@@ -219,7 +232,29 @@ def _thumbnails(planner: Planner, findings: Iterable[Finding]) -> dict[str, np.n
             pixels = dataset.pixels(places[id])
             seen = imaging.fit_pixels(pixels, planner.model.preprocessing) if id in explained else pixels
             found[id] = imaging.thumbnail(seen, LARGE if id in explained else SMALL)
+    for entry in changed:
+        if "change" in entry:
+            found |= _after(planner, entry, places)
     return found
+
+
+def _after(planner: Planner, entry: Mapping[str, Any], places: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Thumbnails of examples as a change makes them, each by its `picture_key`."""
+    subject = planner.subject
+    rows = [places[item["id"]] for item in entry["items"] if item["id"] in places]
+    if subject is None or not rows:
+        return {}
+    asked = entry["change"]
+    change = Change(asked["intervention"], asked.get("strength"), tuple((asked.get("settings") or {}).items()))
+    loader = Loader(subject.material.dataset.subset(rows), subject.model.task)
+    apply = finished(changing(subject, change, loader))
+    after = apply(loader.batch(range(len(rows))).to(subject.device)).inputs["image"]
+    pixels = after.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    ids = loader.dataset.ids
+    return {
+        picture_key(id, entry["condition"]): imaging.thumbnail(each, LARGE)
+        for id, each in zip(ids, pixels, strict=True)
+    }
 
 
 def _facts(planner: Planner, began: float, command: str, findings: Iterable[Finding]) -> dict[str, Any]:
@@ -249,8 +284,14 @@ def _facts(planner: Planner, began: float, command: str, findings: Iterable[Find
             "weights_sha256": model.digest,
             "data_sha256": planner.material.digest,
             "device": str(fitting.chosen_device(planner.settings.device)),
+            "passes": sum(cost.images for cost in planner.costs),
+            "tables": {cost.table: _cost(cost) for cost in planner.costs},
         }
     return facts
+
+
+def _cost(cost: Cost) -> str:
+    return "remembered" if cost.remembered else f"{cost.images:,} images seen, {cost.seconds:.1f} s"
 
 
 def _exactly(command: str, settings: Settings, model: Model) -> str:

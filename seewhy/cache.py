@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pyarrow.parquet
 
 from seewhy import files, predicting, ranks
@@ -160,6 +161,14 @@ def _read_explanations(place: Path) -> tuple[Explanation, ...]:
         )
 
 
+def _arrow_files(table: pyarrow.Table) -> Iterator[tuple[str, bytes]]:
+    yield "table.parquet", predicting.as_parquet(table)
+
+
+def _read_arrow(place: Path) -> pyarrow.Table:
+    return pyarrow.parquet.read_table(place / "table.parquet")
+
+
 def _plain_files(value: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
     yield "plain.json", files.as_json(value)
 
@@ -173,11 +182,13 @@ WRITERS: dict[str, tuple[type, Callable[[Any], Iterator[tuple[str, bytes]]]]] = 
     "predictions": (Predictions, predicting.as_files),
     "scan": (Scan, _scan_files),
     "explanations": (tuple, _explanation_files),
+    "arrow": (pyarrow.Table, _arrow_files),
     "plain": (dict, _plain_files),
 }
 READERS: dict[str, Callable[[Path], Any]] = {
     "predictions": predicting.load,
     "scan": _read_scan,
     "explanations": _read_explanations,
+    "arrow": _read_arrow,
     "plain": _read_plain,
 }

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from seewhy.types import Preprocessing
+from seewhy.types import Boxes, Preprocessing
 
 
 def encode_png(pixels: UInt8[np.ndarray, "height width 3"]) -> bytes:
@@ -53,21 +54,63 @@ def fit_pixels(
     rows, columns = preprocessing.size
     if (height, width) == (rows, columns):
         return pixels
-    if preprocessing.fit == "squash":
-        return _resized(pixels, (rows, columns))
+    place = fitted_place((height, width), preprocessing)
+    seen = pixels[place.top : place.top + place.height, place.left : place.left + place.width]
+    inside = _resized(seen, place.size)
+    if place.size == (rows, columns):
+        return inside
+    canvas = np.zeros((rows, columns, 3), dtype=np.uint8)
+    below, beside = place.at
+    canvas[below : below + inside.shape[0], beside : beside + inside.shape[1]] = inside
+    return canvas
+
+
+def fit_mask(mask: Bool[Tensor, "height width"], preprocessing: Preprocessing) -> Bool[Tensor, "rows columns"]:
+    """A mask at the network's size, as `fit_pixels` would move its image: set where at least half of a pixel was."""
+    levels = (mask.numpy().astype(np.uint8) * 255)[:, :, None].repeat(3, axis=2)
+    return torch.from_numpy(fit_pixels(levels, preprocessing)[:, :, 0] >= 128)
+
+
+def fit_boxes(boxes: Boxes, size: tuple[int, int], preprocessing: Preprocessing) -> Boxes:
+    """Boxes of an image of this (height, width) in pixels of the network's, cut off where the image is.
+
+    One that lies wholly outside stays, without area, so that labels keep their places.
+    """
+    place = fitted_place(size, preprocessing)
+    (tall, wide), (below, beside) = place.size, place.at
+    scale = torch.tensor([wide / place.width, tall / place.height] * 2)
+    moved = (boxes.corners - torch.tensor([place.left, place.top] * 2)) * scale + torch.tensor([beside, below] * 2)
+    least = torch.tensor([beside, below] * 2, dtype=moved.dtype)
+    most = least + torch.tensor([wide, tall] * 2, dtype=moved.dtype)
+    return Boxes(torch.minimum(torch.maximum(moved, least), most), boxes.labels)
+
+
+class Fitted(NamedTuple):
+    """Which window of an image is seen, in its own pixels; at which (height, width); and where on the canvas."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    size: tuple[int, int]
+    at: tuple[int, int] = (0, 0)
+
+
+def fitted_place(size: tuple[int, int], preprocessing: Preprocessing) -> Fitted:
+    """Where an image of this (height, width) comes to lie by `preprocessing.fit`. Raises ValueError for another."""
+    height, width = size
+    rows, columns = preprocessing.size
+    if size == (rows, columns) or preprocessing.fit == "squash":
+        return Fitted(0, 0, height, width, (rows, columns))
     if preprocessing.fit == "crop":
         # The largest box of the wanted shape, in whole pixels: one that only needs cutting is not blurred.
         tall = min(height, max(1, round(width * rows / columns)))
         wide = min(width, max(1, round(height * columns / rows)))
-        top, left = (height - tall) // 2, (width - wide) // 2
-        return _resized(pixels[top : top + tall, left : left + wide], (rows, columns))
+        return Fitted((height - tall) // 2, (width - wide) // 2, tall, wide, (rows, columns))
     if preprocessing.fit == "pad":
         scale = min(rows / height, columns / width)
-        inside = _resized(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))
-        canvas = np.zeros((rows, columns, 3), dtype=np.uint8)
-        top, left = (rows - inside.shape[0]) // 2, (columns - inside.shape[1]) // 2
-        canvas[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
-        return canvas
+        inside = max(1, round(height * scale)), max(1, round(width * scale))
+        return Fitted(0, 0, height, width, inside, ((rows - inside[0]) // 2, (columns - inside[1]) // 2))
     raise ValueError(f"An image is fitted by 'crop', 'squash' or 'pad', not by {preprocessing.fit!r}")
 
 

@@ -158,6 +158,15 @@ def joined(batches: Sequence[Batch]) -> Batch:
         inputs={name: column([batch.inputs[name] for batch in batches]) for name in batches[0].inputs},
         targets=column([batch.targets for batch in batches]),
         tags=column([batch.tags for batch in batches]),
-        masks=column([batch.masks for batch in batches]),
+        masks=column(_masks(batches)),
         boxes=column([batch.boxes for batch in batches]),
     )
+
+
+def _masks(batches: Sequence[Batch]) -> list[Tensor | None]:
+    """The masks of each batch; empty ones where only others have any."""
+    size = next((batch.masks.shape[1:] for batch in batches if batch.masks is not None), None)
+    if size is None:
+        return [None] * len(batches)
+    nowhere = (torch.zeros(len(batch), *size, dtype=torch.bool) for batch in batches)
+    return [empty if batch.masks is None else batch.masks for batch, empty in zip(batches, nowhere, strict=True)]

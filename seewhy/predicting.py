@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from seewhy import files, hooks, ranks
 from seewhy.loading import Loader
 from seewhy.shelf import nearest
-from seewhy.types import PART_COLUMNS, PREDICTION_COLUMNS, Answer, Predictions, Progress
+from seewhy.types import PART_COLUMNS, PREDICTION_COLUMNS, Answer, Batch, Predictions, Progress
 
 #: float16 ends at 65,504; beyond it a log-probability says nothing more.
 LARGEST = 60_000.0
@@ -30,18 +30,25 @@ TABLE, PREFIX = "predictions.parquet", "p:"
 
 
 def predict(
-    network: nn.Module, loader: Loader, *, batch: int = 128, condition: str = "", device: str | torch.device = "cpu"
+    network: nn.Module,
+    loader: Loader,
+    *,
+    batch: int = 128,
+    condition: str = "",
+    change: Callable[[Batch], Batch] | None = None,
+    device: str | torch.device = "cpu",
 ) -> Generator[Progress, None, Predictions]:
     """Run the network once over all rows of the loader; returns the table, yields how far it is.
 
-    Costs one forward pass an example. For the baseline (condition "") the log-probabilities, and the embeddings, which
-    are the inputs of the network's last linear layer, are kept beside the table. Ranks take a part of the rows each,
-    and each gets the whole table.
+    Costs one forward pass an example. `change` makes of each batch, which is on the device by then, what the network is
+    to see under the condition. For the baseline (condition "") the log-probabilities, and the embeddings, which are
+    the inputs of the network's last linear layer, are kept beside the table. Ranks take a part of the rows each, and
+    each gets the whole table.
     """
     yield from loader.prepare()
     dataset = loader.dataset
     rows = range(len(dataset))[ranks.share(len(dataset))]
-    found = yield from ranks.from_each(_answered(network, loader, rows, batch, condition, device))
+    found = yield from ranks.from_each(_answered(network, loader, rows, batch, condition, change, device))
     table = pa.concat_tables([part for part, _, _ in found])
     for name, tag in dataset.tags.items():
         table = table.append_column(f"tag:{name}", column_of(tag))
@@ -56,7 +63,13 @@ def predict(
 
 
 def _answered(
-    network: nn.Module, loader: Loader, rows: range, batch: int, condition: str, device: str | torch.device
+    network: nn.Module,
+    loader: Loader,
+    rows: range,
+    batch: int,
+    condition: str,
+    change: Callable[[Batch], Batch] | None,
+    device: str | torch.device,
 ) -> Generator[Progress, None, tuple[pa.Table, list[dict[str, Any]], dict[str, list[np.ndarray]]]]:
     """The table of these rows, the parts of their answers, and the arrays beside them, a batch each."""
     dataset, task = loader.dataset, loader.task
@@ -65,7 +78,7 @@ def _answered(
     beside: dict[str, list[np.ndarray]] = {"log_probabilities": [], "embeddings": []}
     began, done = time.perf_counter(), 0
     for chunk in loader.batches(rows, batch):
-        moved = chunk.to(device)
+        moved = chunk.to(device) if change is None else change(chunk.to(device))
         with hooks.frozen(network), torch.inference_mode(), embedding(network) as seen:
             output = network(**moved.inputs)
             loss, logodds = task.loss(output, moved), task.logodds_true(output, moved)

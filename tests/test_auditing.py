@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seewhy import auditing, planner, shelf
+from seewhy import auditing, shelf
 from seewhy.run import Run
 from seewhy.settings import Settings
 from seewhy.types import Finding, Tables
@@ -73,7 +73,7 @@ def test_a_table_that_fails_takes_along_only_the_audits_that_need_it(here, photo
     def fail(*given, **settings):
         raise RuntimeError("no memory")
 
-    monkeypatch.setitem(planner.MAKERS, "explanations", fail)
+    monkeypatch.setattr(shelf.load("tables", "explanations"), "make", fail)
     report, _ = finished(auditing.audit(asked(photos), out="x"))
     assert report.facts["not_run"] == ["where_it_looks"]
     assert (
@@ -86,7 +86,7 @@ def test_without_predictions_there_is_no_report(here, photos, monkeypatch):
     def fail(*given, **settings):
         raise RuntimeError("no memory")
 
-    monkeypatch.setitem(planner.MAKERS, "baseline", fail)
+    monkeypatch.setattr(shelf.load("tables", "baseline"), "make", fail)
     with pytest.raises(RuntimeError, match="no memory"):
         finished(auditing.audit(asked(photos), out="x"))
     assert not Run("x").finished

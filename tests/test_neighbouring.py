@@ -13,10 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 import seewhy
-from seewhy import decoding, planner, predicting
+from seewhy import decoding, predicting
 from seewhy.cache import Cache
 from seewhy.neighbouring import influence, learn, near, settings_for
 from seewhy.run import Run
+from seewhy.tables import baseline
 from seewhy.types import finished
 
 QUICK = {"network": "resnet_tiny", "steps": 24, "threads": 1, "batch": 8}
@@ -188,8 +189,8 @@ def test_moments_add_up_each_at_its_learning_rate(trained):
 
 def test_tables_are_made_once_and_the_moments_have_their_own(trained, monkeypatch):
     made = []
-    predict = planner.predict
-    monkeypatch.setattr(planner, "predict", lambda *given, **named: made.append(1) or predict(*given, **named))
+    predict = baseline.predict
+    monkeypatch.setattr(baseline, "predict", lambda *given, **named: made.append(1) or predict(*given, **named))
     model = seewhy.load("run")
     learnt(model)
     assert len(made) == 4  # the final weights and three moments

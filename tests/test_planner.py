@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy import fitting, planner
+from seewhy import fitting
 from seewhy.cache import Cache
 from seewhy.planner import Planner, Unavailable
 from seewhy.settings import Settings
+from seewhy.tables import baseline, explanations
 from seewhy.types import Need
 
 
@@ -40,8 +41,8 @@ def plan(here):
 
 def test_a_table_is_made_once(plan, monkeypatch):
     made = []
-    predict = planner.predict
-    monkeypatch.setattr(planner, "predict", lambda *given, **named: made.append(1) or predict(*given, **named))
+    predict = baseline.predict
+    monkeypatch.setattr(baseline, "predict", lambda *given, **named: made.append(1) or predict(*given, **named))
     first, second = (finished(plan.make(Need("baseline"))) for _ in range(2))
     assert len(made) == 1
     assert first.table.equals(second.table)
@@ -108,8 +109,8 @@ def test_a_given_table_is_handed_over_as_it_is(plan):
 
 
 def test_the_linear_model_answers_for_the_same_rows_and_finds_an_easy_difference(plan):
-    linear, baseline = finished(plan.make(Need("linear_baseline"))), finished(plan.make(Need("baseline")))
-    assert list(linear["id"]) == list(baseline["id"])
+    linear, table = finished(plan.make(Need("linear_baseline"))), finished(plan.make(Need("baseline")))
+    assert list(linear["id"]) == list(table["id"])
     assert linear["right"].mean() > 0.7
 
 
@@ -130,19 +131,43 @@ def test_the_leak_compares_a_random_with_a_grouped_split_of_the_same_rows(plan):
 
 def test_examples_that_are_explained_are_right_wrong_and_doubtful(plan):
     found = finished(plan.make(Need("explanations", methods=("gradient",), count=6)))
-    baseline = finished(plan.make(Need("baseline")))
+    table = finished(plan.make(Need("baseline")))
     ids = [each.id for each in found]
     assert len(ids) == len(set(ids)) <= 6
-    assert set(ids) <= set(baseline["id"])
-    answers = dict(zip(baseline["id"], baseline["answer"], strict=True))
+    assert set(ids) <= set(table["id"])
+    answers = dict(zip(table["id"], table["answer"], strict=True))
     assert all(each.question == answers[each.id] for each in found)
     again = finished(plan.make(Need("explanations", methods=("gradient",), count=6)))
     assert all((first.heat["image"] == second.heat["image"]).all() for first, second in zip(found, again, strict=True))
 
 
 def test_the_rows_worth_a_look_hold_no_row_twice(plan):
-    baseline = finished(plan.make(Need("baseline")))
+    table = finished(plan.make(Need("baseline")))
     for each in (1, 3, 100):
-        rows = planner._worth_a_look(baseline, each, seed=0)
+        rows = explanations._worth_a_look(table, each, seed=0)
         assert len(rows) == len(set(rows))
-        assert len(rows) <= len(baseline)
+        assert len(rows) <= len(table)
+
+
+def test_what_a_table_cost_is_told_without_that_of_the_tables_it_asked_for(plan):
+    finished(plan.make(Need("explanations", methods=("gradient",), count=6)))
+    finished(plan.make(Need("baseline")))
+    tests = plan.material.dataset.splits.count("test")
+    assert [(cost.table, cost.remembered) for cost in plan.costs] == [
+        ("baseline", False),
+        ("explanations(count=6, methods=('gradient',))", False),
+        ("baseline", True),
+    ]
+    assert [cost.images for cost in plan.costs][::2] == [tests, 0]
+    assert not plan.model.network._forward_hooks
+
+
+def test_a_change_is_paired_with_the_baseline_by_id(plan):
+    changed = finished(plan.make(Need("intervention", intervention="grey", count=5)))
+    whole = finished(plan.make(Need("intervention", intervention="grey", count=None)))
+    baseline = finished(plan.make(Need("baseline")))
+    assert set(changed["id"]) <= set(whole["id"]) == set(baseline["id"])
+    assert len(changed) == min(5, len(baseline))
+    assert set(changed["condition"]) == {"grey"}
+    with pytest.raises(Unavailable, match="only images of a made world"):
+        finished(plan.make(Need("intervention", intervention="do", settings=(("variable", "colour"),))))

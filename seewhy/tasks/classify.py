@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 from seewhy import imaging
 from seewhy.shelf import nearest
-from seewhy.types import Answer, Batch, Example, Preprocessing, Question
+from seewhy.types import Answer, Batch, Boxes, Example, Preprocessing, Question
 
 #: How many of the likeliest classes an answer keeps.
 TOP = 5
@@ -45,15 +45,29 @@ class Classify:
             raise ValueError(f"Classes must have different names; given more than once: {', '.join(twice)}")
 
     def collate(self, examples: Sequence[Example]) -> Batch:
-        """Images fitted to the network's size; a target becomes its place among the classes, -1 where there is none."""
+        """Images, masks and boxes fitted to the network's size; a target becomes its place among the classes, -1 where
+        there is none. Where some have a mask, the others' are empty."""
         places = [self._index.get(example.target, -1) for example in examples]
         return Batch(
             ids=tuple(example.id for example in examples),
             inputs={"image": imaging.fit([example.inputs["image"] for example in examples], self.preprocessing)},
             targets=torch.tensor(places, dtype=torch.int64),
             tags=tuple(example.tags for example in examples),
-            boxes=tuple(example.boxes for example in examples),
+            masks=self._masks(examples),
+            boxes=tuple(self._boxes(example) for example in examples),
         )
+
+    def _masks(self, examples: Sequence[Example]) -> Bool[Tensor, "batch height width"] | None:
+        masks = [example.mask for example in examples]
+        if all(mask is None for mask in masks):
+            return None
+        nowhere = torch.zeros(self.preprocessing.size, dtype=torch.bool)
+        return torch.stack([nowhere if mask is None else imaging.fit_mask(mask, self.preprocessing) for mask in masks])
+
+    def _boxes(self, example: Example) -> Boxes | None:
+        height, width = example.inputs["image"].shape[-2:]
+        boxes = example.boxes
+        return None if boxes is None else imaging.fit_boxes(boxes, (height, width), self.preprocessing)
 
     def loss(self, output: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, " batch"]:
         """Cross-entropy in nats, NaN where unlabelled."""

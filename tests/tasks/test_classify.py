@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from seewhy.tasks.classify import Classify
-from seewhy.types import Answer, Batch, Example, Preprocessing
+from seewhy.types import Answer, Batch, Boxes, Example, Preprocessing
 
 CLASSES = ("cat", "dog", "a - b", "b", "a")
 
@@ -85,3 +85,25 @@ def test_collate_fits_images_of_any_size_and_keeps_ids_and_tags():
     assert batch.targets.tolist() == [1, 1, 1, -1]
     assert batch.ids == ("4", "9", "30", "none")
     assert batch.tags[1] == {"s": 9}
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_masks_and_boxes_move_as_the_image_does(fit):
+    image, mask = torch.zeros(3, 24, 40), torch.zeros(24, 40, dtype=torch.bool)
+    image[:, 4:16, 10:22] = 1
+    mask[4:16, 10:22] = True
+    boxes = Boxes(torch.tensor([[10.0, 4.0, 22.0, 16.0]]), ("square",))
+    task = Classify(("a", "b"), Preprocessing((12, 12), fit=fit))
+    batch = task.collate([Example("i", {"image": image}, "a", mask=mask, boxes=boxes), Example("j", {"image": image})])
+    white = batch.inputs["image"][0, 0] > 0.5
+    assert torch.equal(batch.masks[0], white)
+    assert not batch.masks[1].any()  # nobody said where it is
+    rows, columns = torch.where(white)
+    seen = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
+    assert (batch.boxes[0].corners[0] - seen).abs().max() <= 0.75  # a box may end within a pixel
+    assert batch.boxes[1] is None
+
+
+def test_without_any_mask_there_are_none():
+    batch = Classify(("a", "b"), Preprocessing((4, 4))).collate([Example("i", {"image": torch.zeros(3, 4, 4)})])
+    assert batch.masks is None
