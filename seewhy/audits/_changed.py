@@ -10,15 +10,22 @@ from jaxtyping import Int
 from seewhy.types import Need, Predictions
 
 
-def need(change: str, strength: float | None, count: int, settings: tuple[tuple[str, Any], ...] = ()) -> Need:
-    """The table of a change at a strength, on at most so many images."""
+def need(
+    change: str,
+    strength: float | None,
+    count: int,
+    settings: tuple[tuple[str, Any], ...] = (),
+    *,
+    placebo: bool = False,
+) -> Need:
+    """The table of a change at a strength, or of its placebo, on at most so many images."""
     return Need(
         "intervention",
         intervention=change,
         strength=None if strength is None else float(strength),
         settings=settings,
         count=count,
-        placebo=False,
+        placebo=placebo,
     )
 
 

@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import special, stats
 
 from seewhy import grouping, shelf, significance, statistics, wording
+from seewhy.audits import _changed
 from seewhy.statistics import Estimate
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import listed, percent, points, quoted
@@ -136,9 +137,8 @@ def check(
 def _pair(text: str, count: int) -> tuple[Need, ...]:
     """The table of a change and, where it has one, of its placebo. Raises KeyError for a change that is not there."""
     name, strength, settings = shelf.called(text)
-    asked: dict[str, Any] = {"intervention": name, "strength": strength, "settings": settings, "count": count}
-    own = (Need("intervention", **asked, placebo=False),)
-    return (*own, Need("intervention", **asked, placebo=True)) if hasattr(_module(name), "placebo") else own
+    placebos = (False, True) if hasattr(_module(name), "placebo") else (False,)
+    return tuple(_changed.need(name, strength, count, settings, placebo=placebo) for placebo in placebos)
 
 
 def _module(name: str) -> Any:
@@ -149,14 +149,12 @@ def _effect(tables: Tables, text: str, count: int) -> Effect:
     """Answers before and after, row by row."""
     baseline, (need, *others) = tables.baseline, _pair(text, count)
     under: Predictions = tables[need]
-    place = {id: row for row, id in enumerate(baseline["id"])}
-    rows = np.array([place[id] for id in under["id"]], dtype=np.int64)
+    rows = _changed.before(baseline, under)
     before, after = baseline["answer"][rows], under["answer"]
     placebo = placebo_right = None
     if others and others[0] in tables:
         still: Predictions = tables[others[0]]
-        order = {id: row for row, id in enumerate(still["id"])}
-        again = np.array([order[id] for id in under["id"]], dtype=np.int64)
+        again = _changed.before(still, under)
         placebo, placebo_right = still["answer"][again] != before, still["right"][again]
     mark = "tag:guessed mask"
     return Effect(
