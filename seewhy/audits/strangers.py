@@ -18,7 +18,6 @@ from seewhy.types import Finding, Need, Pillar, Severity, Tables
 from seewhy.wording import counted, quoted
 
 pillar: Pillar = "mistakes"
-optional = frozenset({"strangers"})
 
 #: The scores, as a sentence says them.
 SCORES = {"unsure": "how unsure it is", "energy": "energy", "distance": "distance from the training images"}
@@ -50,11 +49,7 @@ def check(tables: Tables, *, data: str | None = None, count: int = 500, level: f
             "--set strangers.data=FOLDER."
         )
         return Finding(statement=statement, **common)
-    need = Need("strangers", data=data, count=count)
-    if need not in tables:
-        why = tables.absent.get(need, "the table was not made")
-        return Finding(statement=f"Not run: whether the network notices strangers; {why}.", **common)
-    table = tables[need]
+    table = tables[Need("strangers", data=data, count=count)]
     known = table.column("known").to_numpy(zero_copy_only=False).astype(bool)
     scores = {name: table.column(name).to_numpy(zero_copy_only=False).astype(float) for name in SCORES}
     scores = {name: values for name, values in scores.items() if len(values) and np.isfinite(values).all()}
@@ -73,8 +68,8 @@ def check(tables: Tables, *, data: str | None = None, count: int = 500, level: f
     said = "hardly tells" if area.high < HARDLY else "tells" if area.low >= WELL else "partly tells"
     return Finding(
         statement=f"The network {said} {counted(there, 'stranger')} ({quoted(data)}) from "
-        f"{counted(here, 'test image')}: by {SCORES[best]}, a stranger scores higher with a chance of {area}; where 95 % of the test images pass, "
-        f"{passes[best]} of the strangers do.",
+        f"{counted(here, 'test image')}: by {SCORES[best]}, a stranger scores higher with a chance of {area}; where "
+        f"95 % of the test images pass, {passes[best]} of the strangers do.",
         found=severity != "none",
         unit="probability",
         **area._asdict(),
