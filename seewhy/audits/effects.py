@@ -301,8 +301,9 @@ def _evidence(
     ]
     for tag in tags or predictions.tags:
         groups = grouping.by(predictions, tag, effect.rows)
-        for number, group in enumerate(groups.names if groups else ()):
-            rows.append([f"{tag} {group}", *_cells(effect.changed[groups.place == number], level)])
+        if groups is not None:
+            for number, group in enumerate(groups.names):
+                rows.append([f"{tag} {group}", *_cells(effect.changed[groups.place == number], level)])
     yield {
         "kind": "table",
         "title": "Answers that change, by class and group",
