@@ -71,7 +71,7 @@ def photos(here: Path) -> Path:
     return write_photos(here / "photos")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write() -> Callable[..., Path]:
     """`write_photos`, for tests that need other classes."""
     return write_photos

@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 from planted import patients
-from scipy import stats
+from scipy import special, stats
+from sklearn.metrics import roc_auc_score
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats import contingency_tables
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
@@ -286,3 +287,26 @@ def test_pooled_intervals_cover_on_average_and_are_nearer_the_truth_than_shares(
         plain.append(np.mean((hits / n - p) ** 2))
     assert np.mean(covered) >= 0.945
     assert np.mean(ours) < np.mean(plain)
+
+
+def test_the_area_under_the_roc_curve_is_sklearns_and_its_interval_holds_the_truth():
+    random = np.random.default_rng(0)
+    for ties in (1, 10):
+        positive, negative = (np.round(random.normal(middle, 1, 60) * 10 / ties) for middle in (1, 0))
+        labels = np.repeat([1, 0], 60)
+        theirs = roc_auc_score(labels, np.concatenate([positive, negative]))
+        assert statistics.auroc(positive, negative).value == pytest.approx(theirs)
+    for truth in (0.5, 0.9, 0.97):
+        middle = special.ndtri(truth) * math.sqrt(2)
+        drawn = [statistics.auroc(random.normal(middle, 1, 50), random.normal(0, 1, 100)) for _ in range(400)]
+        assert np.mean([each.low <= truth <= each.high for each in drawn]) > 0.93
+
+
+def test_the_area_under_the_roc_curve_is_bounded_where_it_is_0_or_1_and_where_there_is_nothing():
+    whole = statistics.auroc(np.arange(20.0) + 100, np.arange(30.0))
+    none = statistics.auroc(np.arange(30.0), np.arange(20.0) + 100)
+    assert (whole.value, whole.high) == (1.0, 1.0)
+    assert 0.8 < whole.low < 0.95
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert none.high == pytest.approx(1 - whole.low, abs=1e-6)
+    assert statistics.auroc(np.array([]), np.arange(3.0))[1:3] == (0.0, 1.0)
