@@ -99,7 +99,7 @@ def _finding(
         found=True,
         value=size.value,
         n=size.n,
-        unit="cells" if how == "swap" else "share of pixels",
+        unit=f"of {told['cells'] ** 2} cells" if how == "swap" else "share of pixels",
         confidence_level=level if ends else None,
         examples=tuple(row["id"] for row in found),
         evidence=(_pictures(how, found), _table(how, rows, told)),
@@ -156,7 +156,7 @@ def _pictures(how: str, found: list[dict[str, Any]]) -> dict[str, Any]:
     for row in found:
         cells, share = counted(len(row["cells"]), "cell"), percent(row["pixels"])
         size = f"{cells}, {share} of the pixels" if how == "swap" else f"{share} of the pixels"
-        peers = f"; {row['followed']} of {counted(row['asked'], 'peer')} follow" if row["asked"] else ""
+        peers = f"; {row['followed']} of {counted(row['asked'], 'peer')} would follow" if row["asked"] else ""
         items.append(
             {"id": row["id"], "caption": f"{quoted(row['answer'])} becomes {quoted(row['target'])}: {size}{peers}"}
         )

@@ -200,7 +200,7 @@ def _layers(
         found=True,
         unit="share of the effect",
         **value._asdict(),
-        evidence=(_table("What goes through which layer", layers, effect, common["seed"], draws),),
+        evidence=(_table("What goes through which layer: effects in nats", layers, effect, common["seed"], draws),),
         doubts=(MIXED, ONE_CHANGE, statistics.INDEPENDENT),
         **common,
     )
@@ -257,18 +257,14 @@ def _bar(mediator: Mediator, level: float, seed: int, draws: int) -> dict[str, A
 
 
 def _table(title: str, mediators: list[Mediator], effect: Estimate, seed: int, draws: int) -> dict[str, Any]:
-    """All effects of each mediator; with `draws` the interval of its share."""
-    columns = ["through", "direct", "pure indirect", "total indirect", "interaction", "share of the effect"]
-    columns += ["share from", "share to"] if draws else []
+    """All effects of each mediator; with `draws` also its share of the effect."""
+    columns = ["through", "direct", "pure indirect", "total indirect", "interaction"]
+    columns += ["of the effect"] if draws else []
     rows = []
     for each in mediators:
-        whole = float(np.mean(each.after - each.before))
-        share = each.share(effect.confidence_level, seed, draws) if draws else None
-        ends = [share.low, share.high] if share else []
-        rows.append([each.name, *each.effects, each.effects[2] / whole, *ends, float(each.stays.mean())])
-    return {
-        "kind": "table",
-        "title": title,
-        "columns": [*columns, "share of answers changed with it held"],
-        "rows": rows,
-    }
+        row: list[Any] = [each.name, *(round(value, 3) + 0.0 for value in each.effects)]  # + 0.0: never "-0.0"
+        if draws:
+            share = each.share(effect.confidence_level, seed, draws)
+            row.append(f"{percent(share.value)} ({percent(share.low)[:-2]} to {percent(share.high)})")
+        rows.append([*row, float(each.stays.mean())])
+    return {"kind": "table", "title": title, "columns": [*columns, "share that changes with it held"], "rows": rows}

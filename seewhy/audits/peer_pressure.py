@@ -45,8 +45,9 @@ def check(
     if len(peers) + train < 2:
         why = "it takes two peers; name models with the setting `peers`, or have some trained with `train`"
         return Finding(statement=f"Whether it alone disagrees with others was not asked: {why}.", **common)
-    baseline = tables.baseline
-    consensus = _consensus(baseline, tables[_need(peers, train)])
+    baseline, said = tables.baseline, tables[_need(peers, train)]
+    consensus = _consensus(baseline, said)
+    common["evidence"] = (_how_good(baseline, said, level),)
     answers = baseline["answer"]
     agreed = np.array([said is not None for said in consensus], bool)
     alone = agreed & np.array([said != own for said, own in zip(consensus, answers, strict=True)], bool)
@@ -76,6 +77,17 @@ def _consensus(baseline: Predictions, said: Predictions) -> np.ndarray:
     return found
 
 
+def _how_good(baseline: Predictions, said: Predictions, level: float) -> dict[str, Any]:
+    """How often the network, and each peer, is right: worse peers press in the wrong direction."""
+    rows = []
+    of_peers = ((name, said.condition(name)) for name in dict.fromkeys(said["condition"]))
+    for name, each in [("this network", baseline), *of_peers]:
+        right = each["right"]
+        share = statistics.rate(right[~np.isnan(right)], level)
+        rows.append({"name": name, "value": share.value, "low": share.low, "high": share.high, "n": share.n})
+    return {"kind": "bars", "title": "How often each is right", "unit": "share", "rows": rows, "reference": None}
+
+
 def _told(
     baseline: Predictions,
     consensus: np.ndarray,
@@ -100,7 +112,10 @@ def _told(
     ]
     common |= {
         "examples": tuple(baseline["id"][shown]),
-        "evidence": ({"kind": "examples", "title": "Where it stands alone, the surest first", "items": items},),
+        "evidence": (
+            {"kind": "examples", "title": "Where it stands alone, the surest first", "items": items},
+            *common["evidence"],
+        ),
     }
     if not len(here):
         sentence = f"{begin}: likely mistakes, though none of them has a label to tell."
@@ -125,6 +140,12 @@ def _told(
         f"{counted(mistakes, 'mistake')}."
     )
     few = [] if clear else ["That is not clearly more often than it is wrong anyway."]
+    own, *of_peers = common["evidence"][1]["rows"]
+    if all(peer["value"] < own["value"] for peer in of_peers):
+        best = max(peer["value"] for peer in of_peers)
+        few.append(
+            f"No peer is as often right as the network, the best on {percent(best)}: what they agree on may be wrong."
+        )
     return Finding(
         statement=statement,
         found=clear,

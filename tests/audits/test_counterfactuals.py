@@ -25,7 +25,7 @@ def test_sizes_are_medians_with_their_interval_and_without_peers_that_is_said():
         "A swap of cells with a look-alike of the other class changed the answer of 8 of 8 test images, by a median of "
         "2 of 36 cells (95 % interval 1 to 6). Not checked on peers."
     )
-    assert (swap.value, swap.low, swap.high, swap.n, swap.unit) == (2, 1, 6, 8, "cells")
+    assert (swap.value, swap.low, swap.high, swap.n, swap.unit) == (2, 1, 6, 8, "of 36 cells")
     assert (edit.value, edit.unit) == (pytest.approx(0.05), "share of pixels")
     assert counterfactuals.UNCHECKED in swap.doubts
     pictures = swap.evidence[0]

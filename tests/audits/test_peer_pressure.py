@@ -50,6 +50,10 @@ def test_where_peers_are_no_better_nothing_is_found():
     assert found.found is False
     assert found.severity == "none"
     assert "That is not clearly more often than it is wrong anyway." in found.doubts
+    assert (
+        "No peer is as often right as the network, the best on 75.0 %: what they agree on may be wrong." in found.doubts
+    )
+    assert [row["value"] for row in found.evidence[1]["rows"]] == [0.99, 0.75, 0.75]
 
 
 def test_peers_that_disagree_among_themselves_flag_nothing():
