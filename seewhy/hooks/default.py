@@ -81,7 +81,7 @@ def last_that_counts(
 
     Raises ValueError where no layer lies over the image.
     """
-    candidates = _candidates(network, traced, image)
+    candidates = possible(network, traced, image)
     differentiable = [layer for layer in candidates if layer.name in seen]
     if not score.requires_grad or not differentiable:
         return candidates[0]
@@ -100,8 +100,8 @@ def last_that_counts(
     return (leading or candidates)[0]
 
 
-def _candidates(network: nn.Module, traced: Sequence[Layer], image: Tensor | None) -> list[Layer]:
-    """The layers to choose from, the best first."""
+def possible(network: nn.Module, traced: Sequence[Layer], image: Tensor | None) -> list[Layer]:
+    """The layers to choose from, the best first. Raises ValueError where no layer lies over the image."""
     over = [
         layer for layer in traced if layer.sites > 1 and not isinstance(network.get_submodule(layer.name), PASSED_OVER)
     ]
