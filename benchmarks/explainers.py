@@ -11,8 +11,8 @@ compared, where no chance is in them: `apart` is the greatest difference, as a s
 of the image.
 
 The ratio is theirs by ours in seconds, more than 1 where ours is quicker: the median over the repeats, with the 95 %
-interval of a median from the order of the ratios, and the least and greatest of them. It is given for the clock on the wall and for the seconds of this
-process, which is the one to read on a machine on which others work too.
+interval of a median from the order of the ratios, and the least and greatest of them. It is given for the clock on the
+wall and for the seconds of this process, which is the one to read on a machine on which others work too.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def main() -> int:
     images = torch.rand(chosen.batch, 3, chosen.side, chosen.side, device=chosen.device)
     clock = "wall" if chosen.device.startswith("cuda") else "cpu"
     print(
-        f"{'method':<21} {'peer':<9} {'ours ms':>8} {'theirs':>8} {'wall':>6} {'cpu':>6}  95 % of {clock:<5} least to most apart"
+        f"{'method':<21} {'peer':<9} {'ours ms':>8} {'theirs':>8} {'wall':>6} {'cpu':>6}  95 % of {clock:<5} range  apart"
     )
     slow = 0
     for name in chosen.methods or PEERS:
