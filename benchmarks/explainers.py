@@ -204,9 +204,8 @@ def main() -> int:
     network = network_of(chosen.network).to(chosen.device)
     images = torch.rand(chosen.batch, 3, chosen.side, chosen.side, device=chosen.device)
     clock = "wall" if chosen.device.startswith("cuda") else "cpu"
-    print(
-        f"{'method':<21} {'peer':<9} {'ours ms':>8} {'theirs':>8} {'wall':>6} {'cpu':>6}  95 % of {clock:<5} range  apart"
-    )
+    columns = f"{'method':<21} {'peer':<9} {'ours ms':>8} {'theirs':>8} {'wall':>6} {'cpu':>6}"
+    print(f"{columns}  95 % of {clock:<5} range  apart")
     slow = 0
     for name in chosen.methods or PEERS:
         for peer in PEERS[name]:
