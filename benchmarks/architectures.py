@@ -3,6 +3,10 @@
     python benchmarks/architectures.py                 the smallest network of each family
     python benchmarks/architectures.py --most 30       every network of at most 30 million weights
     python benchmarks/architectures.py vit swin        the families whose names hold one of these
+    python benchmarks/architectures.py --most 150 --log architectures.jsonl
+
+With `--log` each network adds a line to a file, and one that has a line there is not run again: a run may be stopped
+and goes on. Every network comes in an order drawn once, so that what was run by then is a fair sample of the list.
 
 Each network has random weights and is asked about one random image, at 128 pixels a side where the architecture takes
 that, by `gradient` and `grad_cam`. It counts as explained if both maps are finite and not empty and the layer that was
@@ -12,10 +16,15 @@ found lies over the image. Failures are listed with their words.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
+import math
+import random
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -35,21 +44,28 @@ def weights(name: str) -> float:
         return sum(weight.numel() for weight in timm.create_model(name).parameters()) / 1e6
 
 
-def networks(families: list[str], most: float | None) -> Iterator[str]:
+def networks(families: list[str], most: float | None, known: Mapping[str, Any]) -> Iterator[str]:
     """Names of networks: the smallest of each family, or with `most` all that have no more weights."""
-    for module in timm.list_modules():
-        if families and not any(family in module for family in families):
-            continue
-        sizes = {}
-        for name in timm.list_models(module=module):
-            try:
-                sizes[name] = weights(name)
-            except Exception as error:  # noqa: BLE001  some cannot be made without memory
-                print(f"not counted: {name}: {error}", flush=True)
-        if most is not None:
-            yield from (name for name, size in sizes.items() if size <= most)
-        elif sizes:
-            yield min(sizes, key=sizes.__getitem__)
+    chosen = [module for module in timm.list_modules() if not families or any(part in module for part in families)]
+    by_family = {module: timm.list_models(module=module) for module in chosen}
+    if most is not None:
+        drawn = sorted(name for names in by_family.values() for name in names)
+        random.Random(0).shuffle(drawn)
+        yield from (name for name in drawn if name not in known and counted(name) <= most)
+        return
+    for names in by_family.values():
+        smallest = min(names, key=counted, default=None)
+        if smallest is not None and smallest not in known:
+            yield smallest
+
+
+def counted(name: str) -> float:
+    """Millions of weights; infinitely many where it cannot be made without memory."""
+    try:
+        return weights(name)
+    except Exception as error:  # noqa: BLE001
+        print(f"not counted: {name}: {error}", flush=True)
+        return math.inf
 
 
 def sides(name: str) -> tuple[int, ...]:
@@ -100,23 +116,35 @@ SETTINGS = {"gradient": {"into": "x"}, "grad_cam": {"relu": False}}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", nargs="*", help="parts of the families' names [all]")
     parser.add_argument("--most", type=float, help="every network of at most so many million weights")
+    parser.add_argument("--log", type=Path, help="a file of one line a network, which is added to")
+    parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args()
+    torch.set_num_threads(chosen.threads)
     warnings.simplefilter("ignore")
     logging.disable()
-    failures, count = {}, 0
-    for name in networks(chosen.families, chosen.most):
-        count, begun = count + 1, time.monotonic()
+    lines = chosen.log.read_text().splitlines() if chosen.log and chosen.log.exists() else []
+    results = {line["name"]: line for line in map(json.loads, lines)}
+    for name in networks(chosen.families, chosen.most, dict(results)):
+        begun = time.monotonic()
+        line = {"name": name, "layer": None, "failed": None}
         try:
-            print(f"{name:40} {explained(name)}  {time.monotonic() - begun:.1f} s", flush=True)
+            line["layer"] = explained(name)
         except Exception as error:  # noqa: BLE001  whatever it is, it is a failure to list
-            failures[name] = f"{type(error).__name__}: {error}"
-            print(f"{name:40} FAILED {failures[name][:200]}", flush=True)
-    print(f"\n{count - len(failures)} of {count} explained ({(count - len(failures)) / max(count, 1):.1%})")
-    for name, words in failures.items():
-        print(f"  {name}: {words[:300]}")
+            line["failed"] = f"{type(error).__name__}: {error}"[:300]
+        line["seconds"] = round(time.monotonic() - begun, 1)
+        results[name] = line
+        print(f"{name:40} {line['layer'] or 'FAILED ' + line['failed']}  {line['seconds']} s", flush=True)
+        if chosen.log:
+            with chosen.log.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+    failed = [line for line in results.values() if line["failed"]]
+    count = len(results)
+    print(f"\n{count - len(failed)} of {count} explained ({(count - len(failed)) / max(count, 1):.1%})")
+    for line in failed:
+        print(f"  {line['name']}: {line['failed']}")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ it as evidence of what the answer rests on. For activations other than ReLU the 
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seewhy.hooks import Call, redirected
+from seewhy.hooks import Call
 from seewhy.passes import Evidence, Need
 from seewhy.passes.rules import RuleGradient, RuleGradients
 from seewhy.types import Question
@@ -33,4 +34,6 @@ def heat(evidence: Evidence, question: Question, *, into: str = "image") -> Floa
 def positive(call: Call) -> Tensor:
     """An activation that passes back only what is positive."""
     output = call()
-    return redirected(output, output, lambda gradient: gradient.relu())
+    if output.requires_grad:
+        output.register_hook(torch.relu)
+    return output

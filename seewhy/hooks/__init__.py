@@ -11,10 +11,11 @@ need not run again, by `replaying`.
 """
 
 from seewhy.hooks.contexts import change, frozen, read, run
-from seewhy.hooks.default import default_layer, last_that_counts, watched
+from seewhy.hooks.default import default_layer, last_that_counts, possible, watched
 from seewhy.hooks.grids import Grid
 from seewhy.hooks.inputs import image, placed
 from seewhy.hooks.names import resolve
+from seewhy.hooks.pooling import pooling_sooner
 from seewhy.hooks.replaying import Trunk, recording, replaying
 from seewhy.hooks.rewriting import Call, redirected, rewriting
 from seewhy.hooks.structures import first_tensor, mapped, spread, tensors
@@ -35,6 +36,8 @@ __all__ = [
     "layers",
     "mapped",
     "placed",
+    "pooling_sooner",
+    "possible",
     "read",
     "recording",
     "redirected",

@@ -19,16 +19,15 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
     Each module gets back its own mode. `train` and `eval` are not called: some modules fold their weights there.
     """
-    training: list[nn.Module] = []
-    learning: list[nn.Parameter] = []
+    modules = list(network.modules())  # one walk, past PyTorch's slow ones over parameters and buffers
+    training = [module for module in modules if module.training]
+    parameters = [entry for module in modules for entry in module._parameters.values() if entry is not None]
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
     devices: set[torch.device] = set()
-    for module in network.modules():  # one walk, past PyTorch's slow ones: it is made several times an explanation
-        if module.training:
-            training.append(module)
-        parameters = [parameter for parameter in module._parameters.values() if parameter is not None]
-        learning.extend(parameter for parameter in parameters if parameter.requires_grad)
-        devices.update(entry.device for entry in (*parameters, *module._buffers.values()) if entry is not None)
-    with torch.random.fork_rng(devices=sorted((d for d in devices if d.type == "cuda"), key=str)):
+    if torch.cuda.is_initialized():  # else there is no other generator that could be drawn from
+        buffers = (entry for module in modules for entry in module._buffers.values() if entry is not None)
+        devices.update(entry.device for entry in (*parameters, *buffers) if entry.device.type == "cuda")
+    with torch.random.fork_rng(devices=sorted(devices, key=str)):
         try:
             for module in training:
                 module.training = False

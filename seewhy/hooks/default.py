@@ -81,7 +81,7 @@ def last_that_counts(
 
     Raises ValueError where no layer lies over the image.
     """
-    candidates = _candidates(network, traced, image)
+    candidates = possible(network, traced, image)
     differentiable = [layer for layer in candidates if layer.name in seen]
     if not score.requires_grad or not differentiable:
         return candidates[0]
@@ -100,11 +100,10 @@ def last_that_counts(
     return (leading or candidates)[0]
 
 
-def _candidates(network: nn.Module, traced: Sequence[Layer], image: Tensor | None) -> list[Layer]:
-    """The layers to choose from, the best first."""
-    over = [
-        layer for layer in traced if layer.sites > 1 and not isinstance(network.get_submodule(layer.name), PASSED_OVER)
-    ]
+def possible(network: nn.Module, traced: Sequence[Layer], image: Tensor | None) -> list[Layer]:
+    """The layers to choose from, the best first. Raises ValueError where no layer lies over the image."""
+    modules = dict(network.named_modules())
+    over = [layer for layer in traced if layer.sites > 1 and not isinstance(modules[layer.name], PASSED_OVER)]
     if image is None or not over:
         there = ", ".join(f"{layer.name} {layer.shape}" for layer in traced[-6:])
         raise ValueError(f"No layer of this network lies over an image; the last ones put out: {there}")
@@ -112,19 +111,18 @@ def _candidates(network: nn.Module, traced: Sequence[Layer], image: Tensor | Non
     fine = [layer for layer in over if layer.grid and min(layer.grid.height, layer.grid.width) >= enough]
     chosen = fine or [layer for layer in over if layer.sites == finest]
     sites = {layer.name: layer.sites for layer in traced if layer.sites}
-    whole = [layer for layer in chosen if not _in_a_coarser_block(network, layer, sites)]
+    whole = [layer for layer in chosen if not _in_a_coarser_block(modules, layer, sites)]
     if whole and whole[-1].sites == chosen[-1].sites:
         chosen = whole
     return chosen[::-1]
 
 
-def _in_a_coarser_block(network: nn.Module, layer: Layer, sites: Mapping[str, int]) -> bool:
+def _in_a_coarser_block(modules: Mapping[str, nn.Module], layer: Layer, sites: Mapping[str, int]) -> bool:
     """Whether the layer is part of a block (no mere sequence) that shrinks its map: other branches may lead past it."""
     parts = layer.name.split(".")
     around = [".".join(parts[:depth]) for depth in range(1, len(parts))]
     return any(
-        sites.get(name, math.inf) < layer.sites and type(network.get_submodule(name)) is not nn.Sequential
-        for name in around
+        sites.get(name, math.inf) < layer.sites and type(modules.get(name)) is not nn.Sequential for name in around
     )
 
 

@@ -6,7 +6,9 @@ Convolutions put out channels first, Swin channels last, ViTs tokens with class 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from torch import nn
@@ -33,17 +35,24 @@ def grid_of(
         return None
     if len(shape) == 3:
         return _token_grid(shape[1], image, before)
-    possible = {}
-    if _alike(shape[2:4], image[2:4]):
-        possible["channels first"] = Grid("channels first", shape[2], shape[3])
-    if _alike(shape[1:3], image[2:4]):
-        possible["channels last"] = Grid("channels last", shape[1], shape[2])
+    possible = _possible(shape, image)
     told = _layout(module, shape)
     if told is not None:
         return possible.get(told)
     if len(possible) == 2:  # as in (batch, 8, 8, 8): as it was in the last output of that shape
         return next((grid for known, grid in reversed(before) if known == shape), possible["channels first"])
     return next(iter(possible.values()), None)
+
+
+@lru_cache(maxsize=1024)
+def _possible(shape: tuple[int, ...], image: tuple[int, ...]) -> Mapping[str, Grid]:
+    """The ways in which an output of four dimensions may lie over the image, by their layouts."""
+    possible = {}
+    if _alike(shape[2:4], image[2:4]):
+        possible["channels first"] = Grid("channels first", shape[2], shape[3])
+    if _alike(shape[1:3], image[2:4]):
+        possible["channels last"] = Grid("channels last", shape[1], shape[2])
+    return possible
 
 
 def _token_grid(tokens: int, image: tuple[int, ...], before: list[tuple[tuple[int, ...], Grid]]) -> Grid | None:
@@ -72,7 +81,7 @@ def _layout(module: nn.Module, shape: tuple[int, ...]) -> str | None:
         return "channels last"
     if isinstance(module, (nn.modules.conv._ConvNd, nn.modules.batchnorm._BatchNorm, nn.GroupNorm)):
         return "channels first"
-    normalised = getattr(module, "normalized_shape", None)  # LayerNorm and its kin, some of which work on axis 1
+    normalised = vars(module).get("normalized_shape")  # LayerNorm and its kin, some of which work on axis 1
     if normalised is not None and (shape[-1] == normalised[-1]) != (shape[1] == normalised[0]):
         return "channels last" if shape[-1] == normalised[-1] else "channels first"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ def image(inputs: Mapping[str, Any]) -> Tensor | None:
 def placed(network: nn.Module, inputs: Batch | Mapping[str, Any]) -> dict[str, Any]:
     """Copies of the inputs on the network's device, fit for a differentiable run and for changes in place."""
     given = inputs.inputs if isinstance(inputs, Batch) else inputs
-    weight = next((entry for entry in (*network.parameters(), *network.buffers())), None)
+    weight = next(chain(network.parameters(), network.buffers()), None)
     with torch.inference_mode(False):
         return {
             name: value.to(value.device if weight is None else weight.device, copy=True)

@@ -18,11 +18,14 @@ def resolve(network: nn.Module, name: str) -> str:
     modules = {alias: module for alias, module in network.named_modules(remove_duplicate=False) if alias}
     for known in (name, BODY + name, name.removeprefix(BODY)):
         if known in modules:
-            return next(first for first, module in network.named_modules() if module is modules[known])
+            return next(first for first, module in modules.items() if module is modules[known])
     meant = nearest(name, {*modules, *(alias.removeprefix(BODY) for alias in modules)})
     shown = ", ".join(list(modules)[:12]) + (f" and {len(modules) - 12} more" if len(modules) > 12 else "")
     raise KeyError(f"No layer {name!r}. {meant}There are: {shown}.")
 
 
 def submodule(network: nn.Module, name: str) -> nn.Module:
-    return network.get_submodule(resolve(network, name))
+    module: nn.Module | None = network
+    for part in name.split("."):  # a walk over all modules finds aliases and wrappers; most names need none
+        module = None if module is None else module._modules.get(part)
+    return network.get_submodule(resolve(network, name)) if module is None else module

@@ -49,13 +49,12 @@ class Layer:
 @contextmanager
 def tracing(network: nn.Module, inputs: Mapping[str, Any]) -> Iterator[list[Layer]]:
     """A list that holds, once the block is left, the layers in the order in which they ended; no pass of its own."""
-    calls: list[tuple[str, nn.Module, tuple[int, ...], int]] = []
+    calls: list[tuple[str, nn.Module, tuple[int, ...]]] = []
 
     def note(name):
         def hook(module, arguments, output):
-            first = next(tensors(output), None)
-            shape = () if first is None else tuple(first.shape)
-            calls.append((name, module, shape, _multiplications(module, shape)))
+            first = output if isinstance(output, Tensor) else next(tensors(output), None)
+            calls.append((name, module, () if first is None else tuple(first.shape)))
 
         return hook
 
@@ -63,11 +62,12 @@ def tracing(network: nn.Module, inputs: Mapping[str, Any]) -> Iterator[list[Laye
     with hooked((module, note(name)) for name, module in network.named_modules() if name):
         yield found
     over = image(inputs)
-    total, through = sum(call[3] for call in calls), 0
-    uses = Counter(call[0] for call in calls)
+    work = [_multiplications(module, shape) for _, module, shape in calls]
+    total, through = sum(work), 0
+    uses = Counter(name for name, _, _ in calls)
     left, grids = uses.copy(), list[tuple[tuple[int, ...], Grid]]()
-    for order, (name, module, shape, multiplications) in enumerate(calls):
-        through += multiplications
+    for order, (name, module, shape) in enumerate(calls):
+        through += work[order]
         left[name] -= 1
         lies = None if over is None else grid_of(module, shape, tuple(over.shape), grids)
         if lies is not None:
@@ -107,7 +107,7 @@ def grid(activation: Float[Tensor, "batch ..."], layer: Layer) -> Float[Tensor, 
 
 def _multiplications(module: nn.Module, shape: tuple[int, ...]) -> int:
     """By weights, in one use of this very layer: each weight counts once for each site and example."""
-    if not shape or not isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
+    if not shape or not module._parameters or not isinstance(module, (nn.Linear, nn.modules.conv._ConvNd)):
         return 0
     sites = math.prod(shape[:-1]) if isinstance(module, nn.Linear) else math.prod(shape) // shape[1]
     return module.weight.numel() * sites

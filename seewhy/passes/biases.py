@@ -23,6 +23,7 @@ class BiasGradients(Need):
     """
 
     into: str = "image"
+    traced = False
 
     def passes(self, run: Run) -> Passes:
         """One forward and one backward pass."""
@@ -43,7 +44,7 @@ class BiasGradients(Need):
         with torch.enable_grad(), hooks.rewriting({"convolution": tapped, "batch_norm": tapped}):
             scores = run.unchanged({self.into: leaf})
         tensors = {f"input {self.into!r}": leaf} | {f"bias {place}": tap for place, (tap, _) in enumerate(taps)}
-        at_input, *at_layers = run.gradients(scores, tensors, unused=True).values()
+        at_input, *at_layers = run.gradients(scores, tensors, unused=tensors).values()
         products = tuple(gradient * bias[:, None, None] for gradient, (_, bias) in zip(at_layers, taps, strict=True))
         yield BiasGradient(leaf.detach(), at_input, products)
 

@@ -57,8 +57,8 @@ def gather(
     input without gradient, a score that is not one number an example. A need that this network is unsuitable for is no
     error: it is absent, and says why.
     """
-    work = gathering(network, batch, question, needs, budget=budget, chunk=chunk)
-    return finished(work)
+    with _looking(network):  # once, for nobody else sees the network in between
+        return finished(_steps(network, batch, question, needs, budget=budget, chunk=chunk))
 
 
 def gathering(
@@ -74,14 +74,33 @@ def gathering(
 
     Between two steps the network is what it was: whoever iterates may stop, or use it.
     """
+    work = _steps(network, batch, question, needs, budget=budget, chunk=chunk)
+    while True:
+        with _looking(network):
+            try:
+                step = next(work)
+            except StopIteration as end:
+                return end.value
+        yield step
+
+
+def _steps(
+    network: nn.Module,
+    batch: Batch,
+    question: Question,
+    needs: Iterable[Need],
+    *,
+    budget: str | None,
+    chunk: int | None,
+) -> Generator[Gathered, None, Evidence]:
+    """`gathering`, for whoever holds the network frozen while a step is made."""
     if not len(batch):
         raise ValueError("There are no examples to explain: the batch is empty")
     wanted = tuple(dict.fromkeys(needs))
     run = Run(network, question, batch, wanted=wanted, budget=budget, chunk=chunk)
     gathered: dict[Need, Any] = {}
     partial: set[Need] = set()
-    with _looking(network):
-        costs, absent = _costs(wanted, run)
+    costs, absent = _costs(wanted, run)
     total = round(whole_cost(costs).total)
     # One pass for gradients gives the baseline too, so these come first, then what is cheap.
     for need in sorted(costs, key=lambda need: (not need.together, costs[need].total)):
@@ -91,24 +110,20 @@ def gathering(
         run.cut_short = False
         work = need.gather(run)
         while True:
-            with _looking(network):
-                try:
-                    gathered[need] = next(work)
-                    so_far = Evidence(dict(gathered), run.baseline(), run.spent, dict(absent), frozenset(partial))
-                except StopIteration:
-                    break
-                except Unsuitable as error:
-                    absent[need] = str(error)
-                    break
+            try:
+                gathered[need] = next(work)
+                so_far = Evidence(dict(gathered), run.baseline(), run.spent, dict(absent), frozenset(partial))
+            except StopIteration:
+                break
+            except Unsuitable as error:
+                absent[need] = str(error)
+                break
             yield Gathered(
                 "gather", round(run.spent.total), total, note=type(need).__name__, evidence=so_far, need=need
             )
         if run.cut_short and need not in gathered:
             absent[need] = _out_of_budget(need)
         partial |= {need} if run.cut_short and need in gathered else set()
-    if not gathered:  # else the baseline is known
-        with _looking(network):
-            run.baseline()
     found = {need: gathered[need] for need in wanted if need in gathered}
     return Evidence(found, run.baseline(), run.spent, absent, frozenset(partial), costs)
 
@@ -121,9 +136,9 @@ def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterab
         costs, _ = _costs(wanted, run)
         passes = whole_cost(costs)
         graph = any(cost.backwards for cost in costs.values())
-        run.baseline()
         rows = max(run.rows, run.rows_at_once(graph=graph) if passes.total > 2 else 0)
-        return Forecast(passes, passes.total * run.seconds, rows * run.bytes_an_example(graph=graph), costs)
+        taken = rows * run.bytes_an_example(graph=graph)  # asks for the layers, hence for a run, which is timed
+        return Forecast(passes, passes.total * run.seconds, taken, costs)
 
 
 def _costs(needs: Iterable[Need], run: Run) -> tuple[dict[Need, Passes], dict[Need, str]]:
@@ -145,5 +160,5 @@ def _out_of_budget(need: Need) -> str:
 @contextmanager
 def _looking(network: nn.Module) -> Iterator[None]:
     """The network frozen and no graph recorded, whatever mode the caller is in."""
-    with hooks.frozen(network), torch.inference_mode(False), torch.no_grad():
+    with hooks.frozen(network), hooks.pooling_sooner(network), torch.inference_mode(False), torch.no_grad():
         yield

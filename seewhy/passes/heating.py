@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seewhy import hooks
-from seewhy.passes.gathering import gathering
+from seewhy.passes.gathering import gather, gathering
 from seewhy.passes.needs import Evidence, Need, Passes, Unsuitable
-from seewhy.types import Batch, Progress, Question, finished
+from seewhy.types import Batch, Progress, Question
 
 
 @runtime_checkable
@@ -64,8 +64,10 @@ def explain(
     The heat lies on the device of the batch. Raises as `gather` does, and Unsuitable where a method cannot look at this
     network, unless `leave_out`: then it is left out, and `unsuitable` says why.
     """
-    work = explaining(network, batch, question, methods, budget=budget, chunk=chunk, leave_out=leave_out, sketch=False)
-    return finished(work)
+    asked = {name: needs_of(explainer, settings) for name, (explainer, settings) in methods.items()}
+    needs = [need for some in asked.values() for need in some]
+    evidence = gather(network, batch, question, needs, budget=budget, chunk=chunk)
+    return _explained(evidence, batch, question, methods, asked, leave_out=leave_out)
 
 
 def explaining(
@@ -77,9 +79,8 @@ def explaining(
     budget: str | None = None,
     chunk: int | None = None,
     leave_out: bool = False,
-    sketch: bool = True,
 ) -> Generator[Sketch, None, Explained]:
-    """As `explain`, telling after each run how far it is; with `sketch` also the maps as they are by now."""
+    """As `explain`, telling after each run how far it is, with the maps as they are by now."""
     asked = {name: needs_of(explainer, settings) for name, (explainer, settings) in methods.items()}
     needs = [need for some in asked.values() for need in some]
     work = gathering(network, batch, question, needs, budget=budget, chunk=chunk)
@@ -92,10 +93,22 @@ def explaining(
         ready = {
             name: methods[name]
             for name, some in asked.items()
-            if sketch and step.need in some and all(need in step.evidence.gathered for need in some)
+            if step.need in some and all(need in step.evidence.gathered for need in some)
         }
         heat = _heats(step.evidence, batch, question, ready, leave_out=True)[0]
         yield Sketch(step.stage, step.done, step.total, step.numbers, step.note, heat=heat)
+    return _explained(evidence, batch, question, methods, asked, leave_out=leave_out)
+
+
+def _explained(
+    evidence: Evidence,
+    batch: Batch,
+    question: Question,
+    methods: Methods,
+    asked: Mapping[str, tuple[Need, ...]],
+    *,
+    leave_out: bool,
+) -> Explained:
     heat, unsuitable = _heats(evidence, batch, question, methods, leave_out=leave_out)
     return Explained(heat, evidence, {name: evidence.alone(some) for name, some in asked.items()}, unsuitable)
 

@@ -37,11 +37,13 @@ class Unsuitable(ValueError):
 class Need(ABC):
     """One kind of evidence with its settings: a frozen dataclass in a file of its own, equal where it asks the same.
 
-    `together` names the needs that come from the same passes, so that their costs are not added up.
+    `together` names the needs that come from the same passes, so that their costs are not added up. `traced` says
+    whether any of the layers, or how much memory a run takes, is asked for: then the first pass follows them.
     """
 
     __slots__ = ()
     together: ClassVar[str] = ""
+    traced: ClassVar[bool] = True
 
     @abstractmethod
     def passes(self, run: Run) -> Passes:

@@ -17,6 +17,7 @@ class Picture(Need):
     """One of the inputs as it is; gives a tensor (batch, channels, height, width)."""
 
     into: str = "image"
+    traced = False
 
     def passes(self, run: Run) -> Passes:
         """None."""

@@ -61,6 +61,7 @@ class Relevance(Need):
     linear: Rule = Rule()
     box: bool = False
     into: str = "image"
+    traced = False
 
     def passes(self, run: Run) -> Passes:
         """One forward and one backward pass; up to four of each in its layers where signs are told apart."""
@@ -77,7 +78,8 @@ class Relevance(Need):
         with torch.enable_grad():
             inputs = run.repeated(len(points), {self.into: torch.cat(points)})
             asked = run.scores(inputs, len(points), within=hooks.rewriting(sharing.rules))[0]
-        gradient = run.gradients(asked, {f"input {self.into!r}": leaf}, share=len(points), unused=True)
+        tensors = {f"input {self.into!r}": leaf}
+        gradient = run.gradients(asked, tensors, share=len(points), unused=tensors)
         found = sharing.met
         if found is None:  # no linear map meets the image itself
             found = (leaf * gradient[f"input {self.into!r}"]).detach()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
 
@@ -119,17 +119,18 @@ class Run:
     def layers(self) -> list[hooks.Layer]:
         """What each layer did with the inputs as they are; from the run for `baseline`."""
         if self._layers is None:
-            self.unchanged({})
+            self.unchanged({}, traced=True)
         assert self._layers is not None
         return self._layers
 
-    def unchanged(self, leaves: Mapping[str, Tensor]) -> Float[Tensor, " batch"]:
+    def unchanged(self, leaves: Mapping[str, Tensor], *, traced: bool = False) -> Float[Tensor, " batch"]:
         """The scores of the inputs as they are, with a graph from these leaves, which hold the same values.
 
-        It counts as the run for `baseline` and `layers`.
+        It counts as the run for `baseline`, and for `layers` if any of the needs may read these.
         """
+        traced = traced or any(need.traced for need in self.wanted)
         begun = time.monotonic()
-        with hooks.tracing(self.network, self.inputs) as layers:
+        with hooks.tracing(self.network, self.inputs) if traced else nullcontext(self._layers) as layers:
             # A network may change its input in place: it gets copies.
             scores = self.scores(self.repeated(1, {name: leaf.clone() for name, leaf in leaves.items()}))[0]
         self.seconds = time.monotonic() - begun
@@ -142,12 +143,12 @@ class Run:
         tensors: Mapping[str, Tensor],
         *,
         share: float = 1.0,
-        unused: bool = False,
+        unused: Container[str] = (),
     ) -> dict[str, Tensor]:
         """d score / d tensor, each of which is named for the error. `share` of a backward pass is what it costs.
 
-        A tensor that the score does not depend on is an error, or with `unused` has a gradient of 0. Raises Unsuitable
-        where the question is asked at a layer: then the tensor may lie behind it.
+        A tensor that the score does not depend on is an error, or if `unused` holds its name has a gradient of 0. Raises
+        Unsuitable where the question is asked at a layer: then the tensor may lie behind it.
 
         An example's score hangs on that example alone, so the gradient of their sum gives every example its own.
         """
@@ -160,7 +161,7 @@ class Run:
             )
         found = torch.autograd.grad(scores, list(tensors.values()), torch.ones_like(scores), allow_unused=True)
         for name, gradient in zip(tensors, found, strict=True):
-            if gradient is None and not unused:
+            if gradient is None and name not in unused:
                 raise kind(f"The score of {self.question.text!r} does not depend on the {name}")
         filled = (torch.zeros_like(x) if g is None else g for x, g in zip(tensors.values(), found, strict=True))
         return dict(zip(tensors, filled, strict=True))
