@@ -147,8 +147,8 @@ class Run:
     ) -> dict[str, Tensor]:
         """d score / d tensor, each of which is named for the error. `share` of a backward pass is what it costs.
 
-        A tensor that the score does not depend on is an error, or if `unused` holds its name has a gradient of 0. Raises
-        Unsuitable where the question is asked at a layer: then the tensor may lie behind it.
+        A tensor that the score does not depend on is an error, or if `unused` holds its name has a gradient of 0.
+        Raises Unsuitable where the question is asked at a layer: then the tensor may lie behind it.
 
         An example's score hangs on that example alone, so the gradient of their sum gives every example its own.
         """
