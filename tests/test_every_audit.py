@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from planted import predicted
+from planted import edited, exchanged, predicted
 
 from seewhy import shelf
 from seewhy.types import (
@@ -77,7 +77,11 @@ def tables(baseline: Predictions, *, bare: bool = False) -> Tables:
             },
             Need("explanations", methods=("gradient", "grad_cam", "occlusion"), count=12): explanations,
         }
-        made |= {need: under(baseline) for need in shelf.load("audits", "effects").needs() if need not in made}
+        needs = [need for audit in AUDITS for need in shelf.load("audits", audit).needs()]
+        made |= {need: under(baseline) for need in needs if need.table == "intervention"}
+        if n >= 20:
+            made[shelf.load("audits", "mediation").needs()[0]] = exchanged(ids[:40], effect=-2.0, share=0.4, random=0.1)
+            made[shelf.load("audits", "counterfactuals").needs()[0]] = edited(ids[:8], targets[:8])
     return Tables(made, baseline.classes, "test", 3)
 
 

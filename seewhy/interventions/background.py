@@ -22,6 +22,7 @@ from seewhy.passes.fillings import blurred, drawn_over
 from seewhy.types import Batch
 
 changes, keeps, exact = "the background", "the object", False
+nuisance = True
 needs = frozenset({"masks", "donors"})
 donors = "other"
 

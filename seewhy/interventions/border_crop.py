@@ -15,6 +15,7 @@ from seewhy.passes.fillings import drawn_over
 from seewhy.types import Batch
 
 changes, keeps, exact = "the border", "what is inside", True
+nuisance = True
 strengths = (1 / 16, 1 / 8)
 
 

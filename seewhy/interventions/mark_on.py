@@ -16,7 +16,8 @@ from seewhy.interventions._corners import square
 from seewhy.shelf import nearest
 from seewhy.types import Batch
 
-changes, keeps, exact = "a mark in the corner", "all other pixels", True
+changes, keeps, exact = "what stands in the corner", "all other pixels", True
+nuisance = True
 
 #: Red, green and blue in [0, 1].
 COLOURS = {"white": (1, 1, 1), "black": (0, 0, 0), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}

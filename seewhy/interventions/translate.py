@@ -16,6 +16,7 @@ from seewhy.interventions._moving import carried, rearranged
 from seewhy.types import Batch
 
 changes, keeps, exact = "where everything lies", "what is there, and its size", True
+nuisance = True
 strengths = (1 / 32, 1 / 16, 1 / 8)
 
 #: To where, as (right, down).
