@@ -1,4 +1,4 @@
-"""Draws docs/images/interventions.jpg: a scene of a made world and a photograph under each change, one row a change."""
+"""Draws docs/images/interventions.jpg: a scene of a made world and a photograph, under each change and placebo."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from seewhy.worlds import World
 
 PICTURE = Path(__file__).parent / "images" / "interventions.jpg"
 TILE, LINE, WORDS = 96, 4, 190
-#: More than one way of some; and those of one form, `corruption`, only by their name.
+#: Settings of those that are shown in more than the usual way.
 WAYS = {
     "background": [{}, {"into": "plain"}, {"into": "blurred"}],
     "object": [{}, {"fill": "mean"}],
