@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from seewhy.passes.fillings import COVERS, filled, imputed
+from seewhy.passes.fillings import COVERS, drawn_over, filled
 from seewhy.shelf import nearest
 from seewhy.types import Batch
 
@@ -22,6 +22,6 @@ def cover(batch: Batch, region: Bool[Tensor, "batch height width"], fill: str, s
     if fill not in COVERS:
         raise ValueError(f"No filling {fill!r}. {nearest(fill, COVERS)}There are: {', '.join(COVERS)}.")
     image, side = batch.inputs["image"], max(batch.inputs["image"].shape[2:])
-    covering = imputed(image, region, noise=0) if fill == "inpaint" else filled(image, fill, detail=DETAIL * side)
+    covering = drawn_over(image, region) if fill == "inpaint" else filled(image, fill, detail=DETAIL * side)
     covered = torch.lerp(image, covering.expand_as(image), strength).clamp(0, 1)
     return batch.with_inputs(image=torch.where(region[:, None], covered, image))

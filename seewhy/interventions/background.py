@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from seewhy import objects
-from seewhy.passes.fillings import blurred, imputed
+from seewhy.passes.fillings import blurred, drawn_over
 from seewhy.types import Batch
 
 changes, keeps, exact = "the background", "the object", False
@@ -47,7 +47,7 @@ def apply(
         off = (~mask)[:, None]
         behind = ((image * off).sum((2, 3), keepdim=True) / off.sum((2, 3), keepdim=True).clamp(min=1)).expand_as(image)
     elif into == "blurred":
-        behind = blurred(imputed(image, mask, noise=0), sigma=DETAIL * side)
+        behind = blurred(drawn_over(image, mask), sigma=DETAIL * side)
     else:
         raise ValueError(f"A background is changed into 'another', 'plain' or 'blurred', not {into!r}")
     alpha = _soft(mask, sigma=SEAM * side)
@@ -62,7 +62,7 @@ def placebo(batch: Batch, *, strength: float = 1.0, seed: int = 0, donors: Batch
 def without_object(batch: Batch) -> Float[Tensor, "batch 3 height width"]:
     """The backgrounds alone: where the object is, and a little around it, drawn over from the surroundings."""
     image = batch.inputs["image"]
-    return imputed(image, objects.with_edge(batch), noise=0)
+    return drawn_over(image, objects.with_edge(batch))
 
 
 def _soft(mask: Bool[Tensor, "batch height width"], *, sigma: float) -> Float[Tensor, "batch 1 height width"]:

