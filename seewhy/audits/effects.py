@@ -201,6 +201,7 @@ def _one(
     share = statistics.rate(effect.changed.astype(float), level)
     how = f"With {module.changes} changed and {module.keeps} kept ({effect.text}), "
     verdict = f"{'an effect' if found else 'no clear effect'} of {estimate.in_points}"
+    verdict = f"no effect, for the placebo does more: {estimate.in_points}" if estimate.high < 0 else verdict
     if effect.sides is not None and effect.borrows:
         same, other = (percent(float(side.mean())) for side in effect.sides)
         how += f"the answer is right for {other} of {wording.counted(estimate.n, 'image')} where what comes is from "

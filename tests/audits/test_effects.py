@@ -92,6 +92,12 @@ def test_what_the_placebo_does_as_well_is_no_effect(change):
     assert abs(finding.value) < 0.1
 
 
+def test_a_placebo_that_does_more_is_told_so(change):
+    finding = found(np.zeros(N, bool), some(0.3))["background"]
+    assert finding.found is False
+    assert "no effect, for the placebo does more: -" in finding.statement
+
+
 def test_a_change_that_changes_nothing_is_told_so(change):
     findings = found(np.zeros(N, bool), np.zeros(N, bool))
     assert findings["background"].value == 0
