@@ -177,6 +177,14 @@ def freeze(sheet: Sheet, rows: int, columns: int = 0) -> None:
     sheet.freeze_panes(rows, columns)
 
 
+def print_wide(sheet: Sheet) -> None:
+    """On paper: lying, as many pages as it takes downwards and one across."""
+    sheet.set_paper(9)
+    sheet.set_landscape()
+    sheet.set_margins(0.3, 0.3, 0.4, 0.4)
+    sheet.fit_to_pages(1, 0)
+
+
 def whole_numbers(sheet: Sheet, box: Box, lowest: int, highest: int, *, title: str, message: str) -> None:
     """Let a person type only whole numbers from `lowest` to `highest` into cells, and say what for."""
     sheet.data_validation(

@@ -1,7 +1,7 @@
 """How does one image become an answer? A network as a workbook in which every step is a formula.
 
     sheet(model, ["cat.png", "dog.png"], "network.xlsx")
-    sheet(model, ["photo.jpg"], "unit.xlsx", unit="layer1.0.conv1:5,20,31")      # what one unit sees, for large networks
+    sheet(model, ["photo.jpg"], "unit.xlsx", unit="layer1.0.conv1:5,20,31")     # what one unit of a large network sees
 
 The workbook opens in every Excel and in LibreOffice, and computes there, without SeeWhy. Before it is written its steps
 must answer as the network does, in double precision, for each image. `steps` says what a step is, `graph` reads them
@@ -22,10 +22,10 @@ from torch import Tensor
 
 from seewhy import files, workbook
 from seewhy.model import Model
-from seewhy.shelf import nearest
 from seewhy.sheets import cover, ending, formulas, graph, grids, pages
 from seewhy.sheets.plan import Bound, Picture, Plan, Unit, sheet_names
-from seewhy.sheets.steps import IMAGE, Region, Step, run, seen
+from seewhy.sheets.steps import Region, Step, run, seen
+from seewhy.shelf import nearest
 
 #: How far the steps may answer from the network, in a logit, as a share of the largest or of 1: in double precision,
 #: and as the network itself computes.
@@ -79,7 +79,9 @@ def sheet(
     levels = _levels(model, images)
     steps = graph.steps_of(model.network, model.preprocessing.size, model.name)
     if any(step.name == "" for step in steps) or steps[-1].shape != (len(model.classes), 1, 1):
-        raise ValueError(f"{model.name} gives {steps[-1].shape} for {len(model.classes)} classes; a sheet needs a logit each")
+        raise ValueError(
+            f"{model.name} gives {steps[-1].shape} for {len(model.classes)} classes; a sheet needs a logit each"
+        )
     with torch.no_grad():
         values = run(steps, levels)
         difference = _difference(model, levels, values[steps[-1].name])
@@ -252,8 +254,8 @@ def _check_size(plan: Plan, most: int) -> None:
         characters += length * plan.grids[step.name].region.cells
     if plan.formulas > most:
         raise ValueError(
-            f"The workbook would have {plan.formulas:,} formulas in {len(plan.sheets)} sheets, and at most {most:,} are "
-            f"written (the size limit); {help}"
+            f"The workbook would have {plan.formulas:,} formulas in {len(plan.sheets)} sheets, and at most {most:,} "
+            f"are written (the size limit); {help}"
         )
     if characters > MOST_CHARACTERS:
         raise ValueError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from seewhy import workbook
-from seewhy.sheets import grids, pages, words
+from seewhy.sheets import grids, words
 from seewhy.sheets.grids import HEAD, LEFT, LETTERS
 from seewhy.sheets.pages import GREY, INK, SIGNED, chosen_on_images, shown, style
 from seewhy.sheets.plan import (
@@ -22,16 +22,26 @@ from seewhy.sheets.plan import (
     LOSS,
     LOSS_SHOWN,
     PROBABILITY,
+    READINGS,
     SHARES,
     TRAINING,
     Bound,
 )
-from seewhy.sheets.steps import IMAGE, Step
+from seewhy.sheets.steps import IMAGE, Activate, Add, Convolve, Linear, Move, Pool, Step
 
-#: The columns of the bars, and of the picture.
-BARS, PICTURE = 8, 12
+#: The columns of the bars, and of the picture; and the sides of the picture's pixels, in the screen's pixels.
+BARS, PICTURE, DOT = 7, 11, 21
 #: How many classes have a bar on the cover, and how many pixels a side the picture has there at most.
 MOST_BARS, MOST_PIXELS = 40, 32
+#: By which tint steps of a kind are told apart on the map.
+TINTS: tuple[tuple[type[Step] | tuple[type[Step], ...], str], ...] = (
+    (Convolve, "#D6E8FA"),
+    (Activate, "#FDE3CC"),
+    (Pool, "#D9F2DD"),
+    (Linear, "#E8DDF7"),
+    ((Add, Move), "#FBF3C4"),
+)
+PLAIN = "#EEF1F4"
 SENTENCE = "Every number from the pixels to the answer, each computed by a formula that you can read."
 HINT = (
     "Change what is yellow, a pixel on Red, Green or Blue, or a weight on its sheet, and look here again: all that "
@@ -53,10 +63,12 @@ def write(bound: Bound) -> None:
     _way(bound)
     _picture(bound)
     sheet.set_row_pixels(0, 28)
-    for column, width in enumerate((18, 12, 30, 20, 20, 20, 2, 2, 20, 30, 10, 2)):
+    sheet.set_default_row(DOT * 0.75)
+    for column, width in enumerate((15, 10, 24, 22, 15, 18, 2, 16, 24, 9, 2)):
         sheet.set_column(column, column, width)
     sheet.hide_gridlines(2)
     workbook.freeze(sheet, HEAD)
+    workbook.print_wide(sheet)
     sheet.activate()
 
 
@@ -98,7 +110,7 @@ def _answer(bound: Bound) -> None:
     logits, names = bound.column(LOGITS, LEFT, count), bound.column(LOGITS, 0, count)
     shares = bound.column(SHARES, LEFT + 2, count)
     place = workbook.address(ANSWER, fixed=True)
-    readings = workbook.address(_readings(), fixed=True)
+    readings = workbook.address(READINGS, fixed=True)
     rows: list[tuple[str, tuple[int, int], str, Any, Any]] = [
         ("answer", ANSWER, f"MATCH(MAX({logits}),{logits},0)", said["place"] + 1, style(bound, "number", 0)),
         (
@@ -113,12 +125,6 @@ def _answer(bound: Bound) -> None:
         bound.book.name({"its probability": "probability"}.get(label, label), sheet, (*cell, *cell))
     large = bound.book.style(bold=True, font_size=14, font_color=INK)
     sheet.formula(ANSWER[0], 2, f"INDEX({names},{place})", said["answer"], large)
-
-
-def _readings() -> tuple[int, int]:
-    from seewhy.sheets.ending import READINGS
-
-    return READINGS
 
 
 def _unit(bound: Bound) -> None:
@@ -143,7 +149,7 @@ def _bars(bound: Bound) -> None:
     """What the network says of each class, or where to look if there are too many."""
     plan, sheet, said = bound.plan, bound.sheets[COVER], shown(bound)
     top = FIRST_STEP - 1
-    for column, heading in enumerate(("class", "probability", ""), start=BARS):
+    for column, heading in enumerate(("class", "probability"), start=BARS):
         sheet.text(top - 1, column, heading, style(bound, "heading"))
     count = len(plan.classes)
     if count > MOST_BARS:
@@ -159,13 +165,13 @@ def _bars(bound: Bound) -> None:
 
 
 def _way(bound: Bound) -> None:
-    """The map of the network: each step with a link, its switch, its layer, where it takes its numbers, what it gives."""
+    """The map of the network: each step with a link, its switch, its layer, what it takes and what it gives."""
     plan, sheet = bound.plan, bound.sheets[COVER]
     for column, heading in enumerate(("step", "on?", "layer", "what it does", "takes", "gives")):
-        sheet.text(FIRST_STEP - 2, column, heading, style(bound, "heading"))
+        sheet.text(FIRST_STEP - 2, column, heading, style(bound, "centred" if column == 1 else "heading"))
     first = bound.sheets[IMAGES if plan.several else grids.COLOURS[0]]
     sheet.link(FIRST_STEP - 1, 0, first, "0 image", style(bound, "link"))
-    sheet.text(FIRST_STEP - 1, 3, "The image", style(bound, "text"))
+    sheet.text(FIRST_STEP - 1, 3, "The image", bound.book.style(bg_color=PLAIN, font_color=INK, indent=1))
     sheet.text(FIRST_STEP - 1, 5, words.size(plan.grids[IMAGE].shape), style(bound, "fact"))
     for step in plan.steps:
         _step(bound, step)
@@ -177,7 +183,7 @@ def _way(bound: Bound) -> None:
     for key, name in (("logits", LOGITS), ("shares", SHARES), ("loss", LOSS), ("training", TRAINING)):
         if name in plan.sheets:
             sheet.link(row, 0, bound.sheets[name], name, style(bound, "link"))
-            sheet.text(row, 3, words.TOLD[key][0], style(bound, "text"))
+            sheet.text(row, 3, words.TOLD[key][0], bound.book.style(bg_color=PLAIN, font_color=INK, indent=1))
             row += 1
     if not plan.unit and not plan.trains:
         why = "No step of training is shown: the last layer is no linear layer, or has too many weights for a sheet."
@@ -192,7 +198,8 @@ def _step(bound: Bound, step: Step) -> None:
     if step.off:
         sheet.number(row, column, 1, style(bound, "input"))
     sheet.text(row, 2, step.name, style(bound, "text"))
-    sheet.text(row, 3, words.told(step)[0], style(bound, "text"))
+    tint = next((tint for kinds, tint in TINTS if isinstance(step, kinds)), PLAIN)
+    sheet.text(row, 3, words.told(step)[0], bound.book.style(bg_color=tint, font_color=INK, indent=1))
     sources = [plan.names.get(source, "0 image") for source in step.inputs]
     shown_sources = ", ".join(sources[:3]) + (f" and {len(sources) - 3} more" if len(sources) > 3 else "")
     sheet.text(row, 4, shown_sources, style(bound, "fact"))
@@ -215,6 +222,6 @@ def _picture(bound: Bound) -> None:
             sheet.formula(top + down, PICTURE + across, "+".join(parts), value, looks)
     last = (top + len(rows[::every]) - 1, PICTURE + len(columns[::every]) - 1)
     workbook.colour_scale(sheet, (top, PICTURE, *last), ("#000000", "#FFFFFF"), values=(0, 255))
-    sheet.set_column_pixels(PICTURE, last[1], 20)
+    sheet.set_column_pixels(PICTURE, last[1], DOT)
     what = "the part of the image that it sees" if plan.unit else "the image, as bright as it is"
     sheet.text(top - 1, PICTURE, what, style(bound, "fact"))

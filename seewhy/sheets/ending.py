@@ -3,8 +3,8 @@
     p = softmax(z),      loss = ln 1 - ln p_label  =  ln sum exp z - z_label  =  sum y (ln y - ln p)
 
 The three are equal, since the label's own distribution y is 1 for the label and 0 elsewhere: the distance from being
-certain, the negative log likelihood, and the Kullback-Leibler divergence of p from y. The step is plain gradient descent
-on this one image:
+certain, the negative log likelihood, and the Kullback-Leibler divergence of p from y. The step is plain gradient
+descent on this one image:
 
     d loss / d z = p - y,      d loss / d weight = (p - y) input,      weight - rate * gradient
 """
@@ -17,15 +17,17 @@ from seewhy import workbook
 from seewhy.sheets import grids, words
 from seewhy.sheets.grids import BIAS, FILTER_SWITCH, HEAD, LEFT, LETTERS, SWITCH
 from seewhy.sheets.pages import SIGNED, head, shown, style
-from seewhy.sheets.plan import CHOSEN_LABEL, LOGITS, LOSS, SHARES, TRAINING, Bound, on_cover
+from seewhy.sheets.plan import CHOSEN_LABEL, LOGITS, LOSS, READINGS, SHARES, TRAINING, Bound, on_cover
 from seewhy.sheets.steps import Linear
 
 #: How far the training step goes at first.
 RATE = 0.1
-#: Where the three readings of the loss stand: their column of values, and the first of their rows.
-READINGS = (HEAD, 10)
 #: The columns of the sheet of the training step.
-SLOPE, OLD_BIAS, BIAS_SLOPE, NEW_BIAS, NEW_LOGIT, NEW_SHARE, INPUT, MATRICES = (*range(LEFT, LEFT + 6), LEFT + 7, LEFT + 9)
+SLOPE, OLD_BIAS, BIAS_SLOPE, NEW_BIAS, NEW_LOGIT, NEW_SHARE, INPUT, MATRICES = (
+    *range(LEFT, LEFT + 6),
+    LEFT + 7,
+    LEFT + 9,
+)
 #: The loss after the step.
 AFTER = (7, LEFT + 2)
 
@@ -51,7 +53,7 @@ def write_shares(bound: Bound) -> None:
     said, count = shown(bound), len(plan.classes)
     facts = "The largest logit is taken from all of them first: that changes no share, and no power grows too large."
     head(bound, SHARES, words.TOLD["shares"], facts)
-    _classes(bound, SHARES, ("logit - largest", "e to that power", "probability", ""))
+    _classes(bound, SHARES, ("logit - largest", "e to that power", "probability", "as a bar"))
     logits, powers = bound.column(LOGITS, LEFT, count), bound.column(SHARES, LEFT + 1, count)
     less, power, share = (LETTERS[LEFT + column] for column in range(3))
     logit = f"{LOGITS}!{LETTERS[LEFT]}"
@@ -80,7 +82,9 @@ def write_loss(bound: Bound) -> None:
         is_label = float(place == plan.pictures[0].label)
         away = f"{SHARES}!{LETTERS[LEFT]}{row + 1}"
         apart = f"IF({label}{row + 1}=0,0,{label}{row + 1}*(LN({label}{row + 1})-{log}{row + 1}))"
-        sheet.formula(row, LEFT, f"IF({number}{row + 1}={on_cover(CHOSEN_LABEL)},1,0)", is_label, style(bound, "number", 0))
+        sheet.formula(
+            row, LEFT, f"IF({number}{row + 1}={on_cover(CHOSEN_LABEL)},1,0)", is_label, style(bound, "number", 0)
+        )
         sheet.formula(row, LEFT + 1, f"{away}-LN(SUM({powers}))", value, style(bound, "number", 4))
         sheet.formula(row, LEFT + 2, apart, -value * is_label, style(bound, "number", 4))
     logs, apart = bound.column(LOSS, LEFT + 1, count), bound.column(LOSS, LEFT + 2, count)
@@ -121,7 +125,9 @@ def write_training(bound: Bound) -> None:
     sheet.text(5, 0, "learning rate", style(bound, "fact"))
     sheet.number(*SWITCH, RATE, style(bound, "input"))
     bound.book.name("learning_rate", sheet, (*SWITCH, *SWITCH))
-    _classes(bound, TRAINING, ("probability - label", "bias", "its gradient", "new bias", "new logit", "new probability"))
+    _classes(
+        bound, TRAINING, ("probability - label", "bias", "its gradient", "new bias", "new logit", "new probability")
+    )
     rate, grid = workbook.address(SWITCH, fixed=True), plan.grids[last.name]
     switch, given = f"{workbook.quoted(name)}!", plan.grids[last.inputs[0]]
     new_logits = bound.column(TRAINING, NEW_LOGIT, count)
@@ -143,11 +149,12 @@ def write_training(bound: Bound) -> None:
         )
         for column, (formula, values) in enumerate(written, start=SLOPE):
             sheet.formula(row, column, formula, float(values[unit]), style(bound, "number", 6))
-    after = f"MAX({new_logits})+LN(SUMPRODUCT(EXP({new_logits}-MAX({new_logits}))))-INDEX({new_logits},{on_cover(CHOSEN_LABEL)})"
+    total = f"MAX({new_logits})+LN(SUMPRODUCT(EXP({new_logits}-MAX({new_logits}))))"
+    after = f"{total}-INDEX({new_logits},{on_cover(CHOSEN_LABEL)})"
     sheet.text(AFTER[0], AFTER[1] - 2, "loss after the step", style(bound, "fact"))
     sheet.formula(*AFTER, after, float(made["loss"]), style(bound, "value", 4))
     bound.book.name("loss_after", sheet, (*AFTER, *AFTER))
-    sheet.text(HEAD - 1, INPUT, "input", style(bound, "heading"))
+    sheet.text(HEAD - 1, INPUT, "input", style(bound, "centred"))
     values = plan.values[last.inputs[0]][:, 0, 0].tolist()
     for number, value in enumerate(values):
         sheet.formula(HEAD + number, INPUT, given.cell(number, 0, 0), value, style(bound, "number", 4))
@@ -176,7 +183,7 @@ def _matrices(bound: Bound, last: Linear, made: dict[str, np.ndarray]) -> None:
     for column, text in ((MATRICES, "gradient of each weight"), (MATRICES + count + 1, "weights after the step")):
         sheet.text(HEAD - 2, column, text, style(bound, "label"))
         for unit in range(count):
-            sheet.text(HEAD - 1, column + unit, plan.classes[unit], style(bound, "heading"))
+            sheet.text(HEAD - 1, column + unit, plan.classes[unit], style(bound, "centred"))
         workbook.colour_scale(sheet, (HEAD, column, HEAD + inputs - 1, column + count - 1), SIGNED)
     sheet.set_column_pixels(MATRICES, MATRICES + 2 * count, 46)
 
@@ -202,7 +209,7 @@ def _classes(bound: Bound, name: str, headings: tuple[str, ...]) -> None:
     """A row for each class: its name, its number, and what the columns then are."""
     sheet = bound.sheets[name]
     for column, heading in zip((0, 1, *range(LEFT, LEFT + len(headings))), ("class", "number", *headings), strict=True):
-        sheet.text(HEAD - 1, column, heading, style(bound, "heading"))
+        sheet.text(HEAD - 1, column, heading, style(bound, "centred" if column else "heading"))
     for place, each in enumerate(bound.plan.classes):
         sheet.text(HEAD + place, 0, each, style(bound, "label"))
         sheet.number(HEAD + place, 1, place + 1, style(bound, "number", 0))

@@ -75,15 +75,14 @@ def activate(step: Activate, grid: Grid, given: Grid) -> Iterator[Row]:
 
 
 def add(step: Add, grid: Grid, first: Grid, *others: Grid) -> Iterator[Row]:
-    for (channel, y, cells), *more in zip(
-        _alike(grid, first), *(_alike(grid, other) for other in others), strict=True
-    ):
+    for (channel, y, cells), *more in zip(_alike(grid, first), *(_alike(grid, other) for other in others), strict=True):
         added = ["+".join(parts) for parts in zip(*(cells for _, _, cells in more), strict=True)]
         yield channel, y, [f"{cell}+{ON}*({other})" for cell, other in zip(cells, added, strict=True)]
 
 
-def convolve(step: Convolve, grid: Grid, given: Grid) -> Iterator[Row]:
-    """switch x filter's switch x (bias + a sum of products for each map that the filter looks at)."""
+def convolve(step: Convolve, grid: Grid, given: Grid, *before: Grid) -> Iterator[Row]:
+    """switch x filter's switch x (bias + a sum of products for each map that the filter looks at), and in a chain what
+    the convolution before it has."""
     (_, height, width), (above, _, left, _) = given.shape, step.padding
     windows = [_cut(x * step.stride[1] - left, step.span[1], given.border, width) for x in grid.region.columns]
     for channel in grid.region.channels:
@@ -91,33 +90,28 @@ def convolve(step: Convolve, grid: Grid, given: Grid) -> Iterator[Row]:
         kernels = [kernel_column(step, grid, place) for place in range(step.weight.shape[1])]
         start = f"{ON}*$B${band + 1}*($C${band + 1}"
         for y in grid.region.rows:
+            added = [[f"+{one.cell(channel, y, x)}" for one in before] for x in grid.region.columns]
             first, last, skipped = _cut(y * step.stride[0] - above, step.span[0], given.border, height)
-            if first > last:  # the window lies in the padding altogether
-                yield channel, y, [f"{start})"] * len(windows)
-                continue
             top, bottom = band + skipped + 1, band + skipped + last - first + 1
             seen = [
                 (given.sheet(source), given.row(source, first) + 1, given.row(source, last) + 1, kernel)
                 for source, kernel in zip(step.seen_by(channel), kernels, strict=True)
             ]
-            formulas = []
-            for begin, end, over in windows:
-                if begin > end:
-                    formulas.append(f"{start})")
+            for products, (begin, end, over) in zip(added, windows, strict=True):
+                if first > last or begin > end:  # the window lies in the padding altogether
                     continue
                 one, other, wide = LETTERS[given.column(begin)], LETTERS[given.column(end)], end - begin
                 if first == last and begin == end:
-                    products = [
+                    products += [
                         f"+{sheet}{one}{high}*${LETTERS[kernel + over]}${top}" for sheet, high, _, kernel in seen
                     ]
                 else:
-                    products = [
+                    products += [
                         f"+SUMPRODUCT({sheet}{one}{high}:{other}{low},"
                         f"${LETTERS[kernel + over]}${top}:${LETTERS[kernel + over + wide]}${bottom})"
                         for sheet, high, low, kernel in seen
                     ]
-                formulas.append(f"{start}{''.join(products)})")
-            yield channel, y, formulas
+            yield channel, y, [f"{start}{''.join(products)})" for products in added]
 
 
 def pool(step: Pool, grid: Grid, given: Grid) -> Iterator[Row]:
@@ -167,7 +161,11 @@ def soften(step: Soften, grid: Grid, given: Grid) -> Iterator[Row]:
         cell = given.cell(channel, 0, 0)
         away = f"{cell}-MAX({everything})"
         total = f"SUMPRODUCT(EXP({everything}-MAX({everything})))"
-        yield channel, 0, [f"IF({ON},{away}-LN({total}),{cell})" if step.log else f"IF({ON},EXP({away})/{total},{cell})"]
+        yield (
+            channel,
+            0,
+            [f"IF({ON},{away}-LN({total}),{cell})" if step.log else f"IF({ON},EXP({away})/{total},{cell})"],
+        )
 
 
 def merge(step: Merge, grid: Grid, given: Grid) -> Iterator[Row]:

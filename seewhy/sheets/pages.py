@@ -46,8 +46,15 @@ def style(bound: Bound, kind: str, digits: int = 2) -> Format:
         "label": {"font_color": INK, "bold": True},
         "text": {"font_color": INK},
         "heading": {"bold": True, "font_color": GREY, "bottom": 1, "bottom_color": RING},
+        "centred": {"bold": True, "font_color": GREY, "bottom": 1, "bottom_color": RING, "align": "center"},
         "value": {"bold": True, "num_format": number, "align": "left", "font_color": INK},
-        "input": {"bg_color": INPUT, "border": 1, "border_color": "#E0C95A", "align": "center", "num_format": "General"},
+        "input": {
+            "bg_color": INPUT,
+            "border": 1,
+            "border_color": "#E0C95A",
+            "align": "center",
+            "num_format": "General",
+        },
         "number": {"num_format": number, "align": "center"},
         "weight": {**small, "font_color": "#3A3A3A"},
         "pixel": small,
@@ -83,6 +90,7 @@ def head(
     sheet.set_column(1, 2, 11)
     sheet.set_column(3, 3, 2)
     workbook.freeze(sheet, HEAD, LEFT)
+    workbook.print_wide(sheet)
 
 
 def _standing(bound: Bound, sheet: Sheet) -> None:
@@ -93,8 +101,9 @@ def _standing(bound: Bound, sheet: Sheet) -> None:
     if bound.plan.unit:
         sheet.formula(6, 1, on_cover(ANSWER), said["unit"], style(bound, "value", 4))
         return
-    sheet.formula(6, 1, on_cover((ANSWER[0], 2)), said["answer"], style(bound, "value"))
-    sheet.formula(6, 2, on_cover(PROBABILITY), said["probability"], bound.book.style(num_format="0.0 %", align="left"))
+    share = bound.book.style(num_format="0.0 %", align="left", bold=True, font_color=INK)
+    sheet.formula(6, 1, on_cover(PROBABILITY), said["probability"], share)
+    sheet.formula(6, 2, on_cover((ANSWER[0], 2)), said["answer"], style(bound, "value"))
     sheet.text(7, 0, labels[1], style(bound, "fact"))
     sheet.formula(7, 1, on_cover(LOSS_SHOWN), said["loss"], style(bound, "value", 4))
 
@@ -219,7 +228,7 @@ def write_step(bound: Bound, step: Step) -> None:
         pairs = (step.mean, step.std) if isinstance(step, Normalise) else (step.factor, step.offset)
         labels = ("mean", "std") if isinstance(step, Normalise) else ("factor", "offset")
         for column, numbers, label in zip((FILTER_SWITCH, BIAS), pairs, labels, strict=True):
-            sheet.text(HEAD - 1, column, label, style(bound, "heading"))
+            sheet.text(HEAD - 1, column, label, style(bound, "centred"))
             for channel in grid.region.channels:
                 sheet.number(grid.band(channel), column, numbers[channel], style(bound, "number", 4))
     if flat:
@@ -296,8 +305,8 @@ def _names(bound: Bound, sheet: Sheet, step: Step, grid: Grid) -> None:
             sheet.number(grid.band(channel), FILTER_SWITCH, 1, style(bound, "input"))
     sheet.text(HEAD - 1, 0, "unit" if isinstance(step, Linear) else "map", style(bound, "heading"))
     if step.has_filters:
-        sheet.text(HEAD - 1, FILTER_SWITCH, "on?", style(bound, "heading"))
-        sheet.text(HEAD - 1, BIAS, "bias", style(bound, "heading"))
+        sheet.text(HEAD - 1, FILTER_SWITCH, "on?", style(bound, "centred"))
+        sheet.text(HEAD - 1, BIAS, "bias", style(bound, "centred"))
         channels = grid.region.channels
         box = (grid.band(channels[0]), FILTER_SWITCH, grid.band(channels[-1]), FILTER_SWITCH)
         message = "1 is as it was learnt; 0 silences this filter, and all that follows is computed without it."
@@ -317,17 +326,13 @@ def _name(bound: Bound, step: Step, channel: int) -> str:
         if source is not None:
             _, map_, row, column = source
             return f"map {map_}, row {row}, column {column}"
-    return f"map {channel}" if grid_is_map(step) else f"number {channel}"
-
-
-def grid_is_map(step: Step) -> bool:
-    return step.shape[1:] != (1, 1)
+    return f"map {channel}" if step.shape[1:] != (1, 1) else f"number {channel}"
 
 
 def _coordinates(bound: Bound, sheet: Sheet, grid: Grid) -> None:
     """Numbers of rows and columns of the image, in grey, above the maps; from 0, as PyTorch counts."""
     if _is_flat(grid):
-        sheet.text(HEAD - 1, LEFT, "value", style(bound, "heading"))
+        sheet.text(HEAD - 1, LEFT, "value", style(bound, "centred"))
         return
     looks = bound.book.style(font_size=7, font_color=GREY, align="center")
     for x in grid.region.columns:
@@ -336,11 +341,11 @@ def _coordinates(bound: Bound, sheet: Sheet, grid: Grid) -> None:
 
 def _write_kernels(bound: Bound, sheet: Sheet, step: Convolve, grid: Grid) -> None:
     """The weights of each filter, a block for each map it looks at, in the rows of its own map, and its bias."""
-    looks, (down, across) = style(bound, "weight"), step.dilation
+    looks, (down, across) = style(bound, "weight", _digits(step.weight.numpy()) + 1), step.dilation
     weight = step.weight.tolist()
     for place in range(step.weight.shape[1]):
         kernel = grids.kernel_column(step, grid, place)
-        source = f"{place}" if step.groups == 1 else f"{place} of group"
+        source = f"{place + step.first}" if step.groups == 1 else f"{place} of its group"
         sheet.text(HEAD - 1, kernel, f"over map {source}", style(bound, "heading"))
         for channel in grid.region.channels:
             for row, line in enumerate(weight[channel][place]):
@@ -350,19 +355,17 @@ def _write_kernels(bound: Bound, sheet: Sheet, step: Convolve, grid: Grid) -> No
     end = grids.kernel_column(step, grid, step.weight.shape[1]) - 2
     for channel in grid.region.channels:
         sheet.number(grid.band(channel), BIAS, float(step.bias[channel]), style(bound, "number", 4))
-        workbook.colour_scale(
-            sheet, (grid.band(channel), first, grid.band(channel) + step.span[0] - 1, end), SIGNED
-        )
+        workbook.colour_scale(sheet, (grid.band(channel), first, grid.band(channel) + step.span[0] - 1, end), SIGNED)
     sheet.set_column_pixels(first, end, WEIGHT)
 
 
 def _write_matrix(bound: Bound, sheet: Sheet, step: Linear, grid: Grid) -> None:
     """The weights, a column for each unit and a row for each number that it is given; and the biases."""
-    looks = style(bound, "weight")
+    looks = style(bound, "weight", _digits(step.weight.numpy()) + 1)
     units = grid.region.channels
     for unit in units:
         column = grids.weight_column(grid, unit)
-        sheet.text(HEAD - 1, column, _name(bound, step, unit), style(bound, "heading"))
+        sheet.text(HEAD - 1, column, _name(bound, step, unit), style(bound, "centred"))
         for row, number in enumerate(step.weight[unit].tolist()):
             sheet.number(HEAD + row, column, number, looks)
         sheet.number(grid.band(unit), BIAS, float(step.bias[unit]), style(bound, "number", 4))

@@ -19,6 +19,8 @@ LOGITS, SHARES, LOSS, TRAINING = ENDING = ("Logits", "Softmax", "Loss", "Trainin
 #: Rows and columns of the cover: what is chosen, what comes of it, and the switches of the steps.
 CHOSEN_IMAGE, CHOSEN_LABEL, ANSWER, PROBABILITY, LOSS_SHOWN = ((row, 1) for row in (3, 4, 5, 6, 7))
 FIRST_STEP = 11
+#: The cell of the first of the three readings of the loss.
+READINGS = (HEAD, 10)
 #: How many weights the sheet of the training step shows at most: each is two formulas.
 MOST_TRAINED = 50_000
 
@@ -92,7 +94,9 @@ class Plan:
     def filled(self, step: str, channel: int) -> Float64[np.ndarray, "rows columns"]:
         """The values of a map's cells."""
         region = self.grids[step].region
-        return self.values[step][channel][region.rows.start : region.rows.stop, region.columns.start : region.columns.stop]
+        return self.values[step][channel][
+            region.rows.start : region.rows.stop, region.columns.start : region.columns.stop
+        ]
 
 
 @dataclass(frozen=True)

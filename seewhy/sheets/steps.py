@@ -2,8 +2,8 @@
 
     image -> Normalise -> Convolve -> Activate -> Pool -> ... -> Move (flatten) -> Linear -> ...
 
-A value is a stack of maps, channels x height x width, in float64; a vector is a stack of maps of one pixel. A step takes
-the values of the steps it names, or the image's. It can be switched off, and then does what its `off` says; of a
+A value is a stack of maps, channels x height x width, in float64; a vector is a stack of maps of one pixel. A step
+takes the values of the steps it names, or the image's. It can be switched off, and then does what its `off` says; of a
 convolution and a linear layer each filter can be switched off too, and then gives zeros.
 
 The same steps fill the cells with the values that a sheet shows before it is recalculated, say which part of a value
@@ -13,7 +13,7 @@ a unit sees, and are what the tests compare with the network.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -113,7 +113,11 @@ class Scale(Step):
 
 @dataclass(frozen=True, eq=False)
 class Convolve(Step):
-    """Each filter slid over the maps. `padding` is that above, below, left and right; `folded` what is within it."""
+    """Each filter slid over the maps. `padding` is that above, below, left and right; `folded` what is within it.
+
+    One that looks at more maps than a formula can name is a chain: each looks at some, from `first` on, and adds what
+    the one before it has, its second input.
+    """
 
     weight: Float64[Tensor, "filters channels kernel_height kernel_width"]
     bias: Float64[Tensor, " filters"]
@@ -122,6 +126,7 @@ class Convolve(Step):
     dilation: tuple[int, int]
     groups: int
     folded: str = ""
+    first: int = 0
 
     word = "conv"
     off = "all its maps are 0"
@@ -137,21 +142,42 @@ class Convolve(Step):
         """The channels that a filter looks at: those of its group."""
         each = self.weight.shape[1]
         group = filter // (self.shape[0] // self.groups)
-        return range(group * each, (group + 1) * each)
+        return range(self.first + group * each, self.first + (group + 1) * each)
 
     def values(self, *inputs: Value, on: bool = True) -> Value:
         above, below, left, right = self.padding
-        padded = functional.pad(inputs[0], (left, right, above, below))
-        out = functional.conv2d(
-            padded, self.weight, self.bias, self.stride, dilation=self.dilation, groups=self.groups
-        )
+        given = inputs[0][:, self.first : self.first + self.groups * self.weight.shape[1]]
+        padded = functional.pad(given, (left, right, above, below))
+        out = functional.conv2d(padded, self.weight, self.bias, self.stride, dilation=self.dilation, groups=self.groups)
+        out = sum(inputs[1:], out)
         return out if on else torch.zeros_like(out)
 
     def sees(self, region: Region) -> tuple[Region, ...]:
         channels = sorted({channel for filter in region.channels for channel in self.seen_by(filter)})
         rows = _window(region.rows, self.stride[0], self.padding[0], self.span[0], self.given[0][1])
         columns = _window(region.columns, self.stride[1], self.padding[2], self.span[1], self.given[0][2])
-        return (Region(tuple(channels), rows, columns),)
+        return (Region(tuple(channels), rows, columns), *[region] * (len(self.inputs) - 1))
+
+    def chained(self, most: int) -> tuple[Convolve, ...]:
+        """The same as several that look at no more than `most` maps each; the last has the name and the bias."""
+        count = self.weight.shape[1]
+        if self.groups > 1 or count <= most:
+            return (self,)
+        found: list[Convolve] = []
+        for first in range(0, count, most):
+            ends = first + most >= count
+            found.append(
+                replace(
+                    self,
+                    name=self.name if ends else f"{self.name} over maps {first} to {first + most - 1}",
+                    inputs=(self.inputs[0], *[before.name for before in found[-1:]]),
+                    given=(self.given[0], *[self.shape for _ in found[-1:]]),
+                    weight=self.weight[:, first : first + most],
+                    bias=self.bias if ends else torch.zeros_like(self.bias),
+                    first=first,
+                )
+            )
+        return tuple(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,9 +237,9 @@ class Pool(Step):
         if self.largest:
             x = torch.stack([x[:, :, list(window)].amax(2) for window in self.rows], 2)
             return torch.stack([x[:, :, :, list(window)].amax(3) for window in self.columns], 3)
-        x = torch.stack([x[:, :, list(w)].sum(2) / n for w, n in zip(self.rows, self.heights, strict=True)], 2)
-        columns = zip(self.columns, self.widths, strict=True)
-        return torch.stack([x[:, :, :, list(window)].sum(3) / count for window, count in columns], 3)
+        down, across = zip(self.rows, self.heights, strict=True), zip(self.columns, self.widths, strict=True)
+        x = torch.stack([x[:, :, list(window)].sum(2) / count for window, count in down], 2)
+        return torch.stack([x[:, :, :, list(window)].sum(3) / count for window, count in across], 3)
 
     def sees(self, region: Region) -> tuple[Region, ...]:
         rows, columns = self.rows, self.columns

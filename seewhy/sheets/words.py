@@ -1,4 +1,4 @@
-"""What does a person who has never seen a network read on each sheet? One plain sentence, a comparison, and the facts."""
+"""What does a person who never saw a network read on each sheet? One plain sentence, a comparison, and the facts."""
 
 from __future__ import annotations
 
@@ -149,9 +149,10 @@ def facts(step: Step) -> str:
         case Convolve():
             each = f"{step.weight.shape[2]} x {step.weight.shape[3]}"
             maps = step.weight.shape[1]
+            chain = f", maps {step.first} to {step.first + maps - 1}" if maps * step.groups < step.given[0][0] else ""
             products = step.weight[0].numel()
             what = (
-                f"{counted(len(step.weight), 'filter')} of {each} over {counted(maps, 'map')}, stride "
+                f"{counted(len(step.weight), 'filter')} of {each} over {counted(maps, 'map')}{chain}, stride "
                 f"{_both(step.stride)}, padding {_around(step.padding)}"
                 + (f", dilation {_both(step.dilation)}" if step.dilation != (1, 1) else "")
                 + (f", {step.groups} groups" if step.groups > 1 else "")
