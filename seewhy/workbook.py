@@ -187,10 +187,10 @@ def freeze(sheet: Sheet, rows: int, columns: int = 0) -> None:
     sheet.freeze_panes(rows, columns)
 
 
-def whole_numbers(sheet: Sheet, cell: tuple[int, int], lowest: int, highest: int, *, title: str, message: str) -> None:
-    """Let a person type only whole numbers from `lowest` to `highest` into a cell, and say what for."""
+def whole_numbers(sheet: Sheet, box: Box, lowest: int, highest: int, *, title: str, message: str) -> None:
+    """Let a person type only whole numbers from `lowest` to `highest` into cells, and say what for."""
     sheet.data_validation(
-        *cell, *cell,
+        *box,
         {
             "validate": "integer", "criteria": "between", "minimum": lowest, "maximum": highest,
             "input_title": title[:32], "input_message": message[:255],

@@ -89,7 +89,7 @@ def made():
     workbook.colour_scale(first, (2, 0, 4, 2), ("#0000FF", "#FFFFFF", "#FF0000"))
     workbook.data_bars(first, (2, 3, 4, 3), "#00FF00")
     workbook.freeze(first, 2, 1)
-    workbook.whole_numbers(first, (5, 5), 1, 9, title="Which?", message="One of nine.")
+    workbook.whole_numbers(first, (5, 5, 5, 5), 1, 9, title="Which?", message="One of nine.")
     return book
 
 
