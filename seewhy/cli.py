@@ -367,7 +367,7 @@ def compare(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    export: Annotated[str, typer.Option(help="html, json, terminal, or your own by its dotted path.")] = "html",
+    export: Annotated[str, typer.Option(help="html, xlsx, json, terminal, or your own by its dotted path.")] = "html",
     out: Annotated[Path | None, typer.Option(help="The file to write. [in the run's folder]")] = None,
     as_json: Json = False,
 ) -> None:

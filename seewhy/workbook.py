@@ -34,6 +34,7 @@ from xlsxwriter.worksheet import CellFormulaTuple, Worksheet
 ROWS, COLUMNS, FORMULA, TEXT = 1_048_576, 16_384, 8_192, 32_767
 #: When every book was made, for the clock is no part of its content.
 MADE = datetime(2020, 1, 1)
+_UNHOLDABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
 #: First row, first column, last row, last column.
 Box = tuple[int, int, int, int]
 
@@ -43,7 +44,7 @@ class Sheet(Worksheet):
 
     def text(self, row: int, column: int, text: str, style: Format | None = None) -> None:
         """Text as it is, cut where a cell holds no more, without the signs that XML cannot hold."""
-        _reached(self.write_string(row, column, _printable(text)[:TEXT], style), row, column)
+        _reached(self.write_string(row, column, _cut(_printable(text)), style), row, column)
 
     def number(self, row: int, column: int, number: float, style: Format | None = None) -> None:
         """Raises ValueError for what is no finite number: a sheet has no cell for it."""
@@ -65,10 +66,19 @@ class Sheet(Worksheet):
             raise ValueError(f"A cell holds finite numbers only, and one of the sheet {self.name!r} would be {value}")
         _reached(self._write_formula(row, column, formula, style, value), row, column)
 
-    def link(self, row: int, column: int, to: Worksheet, text: str, style: Format | None = None) -> None:
-        """A link to the first cell of another sheet."""
-        target = f"internal:{quoted(to.name)}!A1"
-        _reached(self.write_url(row, column, target, style, string=_printable(text)[:TEXT]), row, column)
+    def link(
+        self,
+        row: int,
+        column: int,
+        to: Worksheet,
+        text: str,
+        style: Format | None = None,
+        *,
+        cell: tuple[int, int] = (0, 0),
+    ) -> None:
+        """A link to a cell of another sheet."""
+        target = f"internal:{quoted(to.name)}!{address(cell)}"
+        _reached(self.write_url(row, column, target, style, string=_cut(_printable(text))), row, column)
 
     def _write_formula(
         self, row: int, col: int, formula: str, cell_format: Format | None = None, value: Any = 0
@@ -118,8 +128,8 @@ class Book(Workbook):
 
 
 def safe_name(name: str, taken: Sequence[str] = ()) -> str:
-    """The nearest name for a sheet: at most 31 signs, none of []:*?/\\, no ' at an end, not that of another."""
-    plain = re.sub(r"[\[\]:*?/\\]", " ", _printable(name))
+    """The nearest name for a sheet: at most 31 signs, no control, none of []:*?/\\, no ' at an end, not another's."""
+    plain = re.sub(r"[\[\]:*?/\\\x00-\x1f\x7f]", " ", _printable(name))
     plain = "".join(sign for sign in plain if ord(sign) < 0x10000)  # Excel counts the others twice
     plain = " ".join(plain.split())[:31].strip("' ") or "sheet"
     plain = f"{plain} sheet" if plain.lower() == "history" else plain  # which Excel keeps for itself
@@ -199,7 +209,14 @@ def whole_numbers(sheet: Sheet, box: Box, lowest: int, highest: int, *, title: s
 
 def _printable(text: str) -> str:
     """Without what XML cannot hold: halves of a sign, and two signs that mean nothing."""
-    return "".join(sign for sign in text if not 0xD800 <= ord(sign) <= 0xDFFF and sign not in "\ufffe\uffff")
+    return _UNHOLDABLE.sub("", text)
+
+
+def _cut(text: str) -> str:
+    """As much as a cell holds; Excel counts a sign beyond the first 65,536 twice."""
+    if len(text) * 2 <= TEXT:
+        return text
+    return text.encode("utf-16-le")[: 2 * TEXT].decode("utf-16-le", "ignore")
 
 
 def _reached(answer: Any, row: int, column: int) -> None:

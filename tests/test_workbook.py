@@ -97,6 +97,20 @@ def test_the_same_content_is_the_same_bytes():
     assert made().bytes() == made().bytes()
 
 
+def test_a_cell_holds_as_much_text_as_excel_counts_and_no_half_of_a_sign():
+    book = Book()
+    for row, text in enumerate(("x" * 40_000, "\N{FOX FACE}" * 20_000, "a\ud800\ufffeb")):
+        book.sheet("long").text(row, 0, text)
+    values = [sheet["A"][-1].value for sheet in read(book)]
+    assert values == ["x" * workbook.TEXT, "\N{FOX FACE}" * (workbook.TEXT // 2), "ab"]
+
+
+def test_a_link_leads_to_the_cell_that_it_is_told():
+    book = Book()
+    book.sheet("one").link(0, 0, book.sheet("two"), "there", cell=(6, 2))
+    assert read(book)["one"]["A1"].hyperlink.location == "'two'!C7"
+
+
 @pytest.mark.filterwarnings("ignore:.* extension is not supported")  # openpyxl reads no bars in the form of 2010
 def test_links_names_scales_panes_and_choices_are_there():
     book = read(made())
@@ -128,6 +142,7 @@ def test_a_name_that_is_fine_stays_and_a_second_one_gets_a_number():
     assert workbook.safe_name("Cat", ["cat"]) == "Cat 2"
     assert workbook.safe_name("a/b:c") == "a b c"
     assert workbook.safe_name("'''") == "sheet"
+    assert workbook.safe_name("a\x1bb\x00") == "a b"
     assert workbook.safe_name("x" * 40, ["x" * 31]) == "x" * 29 + " 2"
     assert workbook.safe_name("History") == "History sheet"
 
