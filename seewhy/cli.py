@@ -333,11 +333,10 @@ def sheet(
     if as_json:
         console.print_json(written.as_json())
         return
-    what = (
-        f"{written.unit} is {written.value:.4f}"
-        if written.unit
-        else f"{written.answer} {written.probability:.0%}, and for the label {written.label} a loss of {written.loss:.4f}"
-    )
+    if written.unit:
+        what = f"{written.unit} is {written.value:.4f}"
+    else:
+        what = f"{written.answer} {written.probability:.0%}, a loss of {written.loss:.4f} for the label {written.label}"
     console.tell(
         f"{written.file}: {len(written.sheets)} sheets, {written.formulas:,} formulas, {written.bytes / 1e6:.1f} MB; "
         f"{what}; no logit is off by more than {written.difference:.1g}"

@@ -41,7 +41,9 @@ class TinyVGG(nn.Sequential):
         super().__init__(*block(3), *block(10), nn.Flatten(), nn.Linear(1690, classes))
 
 
-def model_of(body: nn.Module, *, side: int = 10, classes: Sequence[str] = ("one", "two", "three"), seed: int = 0) -> Model:
+def model_of(
+    body: nn.Module, *, side: int = 10, classes: Sequence[str] = ("one", "two", "three"), seed: int = 0
+) -> Model:
     """A model whose normalisations have statistics of their own, as after training."""
     torch.manual_seed(seed)
     for module in body.modules():

@@ -180,7 +180,12 @@ def _matrices(bound: Bound, last: Linear, made: dict[str, np.ndarray]) -> None:
             sheet.formula(row, slope, f"{bias_slope}*${LETTERS[INPUT]}{row + 1}", gradient, looks)
             formula = f"{name}!{old}{row + 1}-{rate}*{LETTERS[slope]}{row + 1}"
             sheet.formula(row, updated, formula, weight, looks)
-    for column, text in ((MATRICES, "gradient of each weight"), (MATRICES + count + 1, "weights after the step")):
+    shown_at = (
+        (MATRICES, "gradient of each weight", "gradients"),
+        (MATRICES + count + 1, "weights after the step", "new_weights"),
+    )
+    for column, text, known in shown_at:
+        bound.book.name(known, sheet, (HEAD, column, HEAD + inputs - 1, column + count - 1))
         sheet.text(HEAD - 2, column, text, style(bound, "label"))
         for unit in range(count):
             sheet.text(HEAD - 1, column + unit, plan.classes[unit], style(bound, "centred"))

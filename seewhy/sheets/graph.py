@@ -84,12 +84,14 @@ def _read(reader: Reader, image: Places, name: str) -> str:
         if node.op == "placeholder":
             known[node] = held[named[node.name]] if node.name in named else image
         elif node.op == "call_function":
-            known[node] = None  # so that what follows an operation that is not known is not named for it
-            if all(known[source] is not None for source in node.all_input_nodes):
-                try:
+            known[node] = None  # what follows an operation that is not known is not named for it
+            try:
+                if all(known[source] is not None for source in node.all_input_nodes):
                     known[node] = _called(reader, node, known)
-                except NotImplementedError:
-                    unknown[reader.kind(node)] = reader.where(node)
+                elif node.target is not operator.getitem:
+                    _check(reader.kind(node))
+            except NotImplementedError:
+                unknown[reader.kind(node)] = reader.where(node)
         elif node.op == "output":
             reader.node = node.args[0][0]
     if unknown:
@@ -113,9 +115,14 @@ def _called(reader: Reader, node: Node, known: Mapping[Node, Any]) -> Any:
         return args[0]
     if kind in MOVING:
         return reader.move(node, args, kwargs)
-    if kind not in RULES:
-        raise NotImplementedError
+    _check(kind)
     return RULES[kind](reader, *args, **kwargs)
+
+
+def _check(kind: str) -> None:
+    """Raises NotImplementedError for an operation that no sheet has."""
+    if kind not in RULES and kind not in MOVING and kind not in IDLE:
+        raise NotImplementedError
 
 
 def _merged(reader: Reader, logits: str, merge: nn.Module, name: str) -> str:

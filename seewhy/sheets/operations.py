@@ -230,6 +230,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "elu": lambda reader, x, alpha=1.0: bend(reader, x, "elu", alpha),
     "add": plus,
     "sub": lambda reader, x, y, alpha=1: plus(reader, x, y, alpha=alpha, sign=-1),
+    "rsub": lambda reader, x, y, alpha=1: plus(reader, y, x, alpha=alpha, sign=-1),
     "mul": times,
     "div": over,
     "softmax": soften,

@@ -69,15 +69,14 @@ class Reader:
         shape = of_maps(places.index.shape)
         order = places.index.reshape(shape).round().long()
         (first, *others) = places.sources
-        straight = not others and torch.equal(order.flatten(), torch.arange(1, order.numel() + 1))
-        if straight and self.shape(first) == shape:
+        given = tuple(map(self.shape, places.sources))
+        count = sum(channels * height * width for channels, height, width in given)
+        whole = order.numel() == count and torch.equal(order.flatten(), torch.arange(1, count + 1))
+        if whole and given == (shape,):
             return first
         key = (places.sources, shape, order.numpy().tobytes())
         if key not in self.moved:
-            given = tuple(map(self.shape, places.sources))
-            count = sum(channels * height * width for channels, height, width in given)
-            joined = order.numel() == count and torch.equal(order.flatten(), torch.arange(1, count + 1))
-            kind = "flatten" if straight else "join" if joined and others else "move"
+            kind = ("join" if others else "flatten") if whole else "move"
             name = self.name(self.node, kind)
             self.add(Move(name, places.sources, given, shape, order, kind))
             self.moved[key] = name

@@ -21,7 +21,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 from torch.nn import functional
 
-Value = Float64[Tensor, "batch channels height width"]
+#: Batch, channels, height and width: of a step's input and output each their own.
+Value = Float64[Tensor, "batch _ _ _"]
 #: Channels, height and width.
 Shape = tuple[int, int, int]
 #: What the first step takes: the levels of red, green and blue, 0 to 255.

@@ -49,6 +49,7 @@ CONVOLUTIONS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("layer", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
 def test_every_kind_of_convolution_is_read(layer):
     assert off_by(nn.Sequential(layer, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(layer.out_channels, 3))) < 1e-12
@@ -101,14 +102,11 @@ def test_every_function_is_read(function):
     assert off_by(Everywhere(function)) < 1e-12
 
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet_tiny", "resnet_small", "vgg11_cifar", "mobilenet", "densenet40_k12"])
+@pytest.mark.parametrize("name", ["lenet5", "resnet_small", "mobilenet"])
 def test_networks_of_the_shelf_are_read(name):
     side = 64 if name == "mobilenet" else 32
     settings = {"depth": 8, "width": 4} if name.startswith("resnet") else {}
-    try:
-        module = networks.find(name, classes=3, pretrained=False, **settings).module
-    except ValueError as error:
-        pytest.skip(str(error))
+    module = networks.find(name, classes=3, pretrained=False, **settings).module
     assert off_by(module, side=side) < 1e-9
 
 
@@ -130,7 +128,7 @@ def test_a_convolution_that_something_else_looks_at_is_not_folded():
 
     body = Everywhere(both, nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3))
     assert off_by(body) < 1e-12
-    assert [step.word for step in steps_of(model_of(body, side=12))] == ["normalise", "conv", "scale", "add", "flatten", "move"]
+    assert [step.word for step in steps_of(model_of(body, side=12))] == ["normalise", "conv", "scale", "add", "move"]
 
 
 def test_a_fold_that_is_off_is_an_error(monkeypatch):
@@ -151,8 +149,12 @@ def test_a_convolution_over_many_maps_is_a_chain_that_computes_the_same(monkeypa
 
 
 def test_what_no_sheet_has_is_refused_by_its_name_and_place():
-    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
-    with pytest.raises(ValueError, match="no formula for group_norm in '1' and gelu in '2' of mine. It has: convolution"):
+    body = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    with pytest.raises(
+        ValueError, match="no formula for group_norm in '1' and gelu in '2' of mine. It has: convolution"
+    ):
         steps_of(model_of(body, side=12))
 
 
@@ -165,7 +167,10 @@ REFUSED = {
     "a graph that depends on the image": (Unclear(), "The graph of mine cannot be read: "),
     "a product of two values": (Everywhere(lambda x: x * torch.relu(x)), "no formula for mul in "),
     "a padding that is not 0": (Everywhere(lambda x: functional.pad(x, (1, 1), value=2.0)), "no formula for pad in"),
-    "a transposed convolution": (nn.Sequential(nn.ConvTranspose2d(3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "conv_transpose2d in '0'"),
+    "a transposed convolution": (
+        nn.Sequential(nn.ConvTranspose2d(3, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        "conv_transpose2d in '0'",
+    ),
     "attention": (networks.find("vit_mini", classes=3, pretrained=False, depth=1).module, "A sheet has no formula for"),
 }
 
@@ -204,7 +209,8 @@ def test_a_step_that_is_switched_off_does_what_it_says():
     }
     for name, wanted in cases.items():
         found = steps.run(read, levels, off=[name])[read[-1].name].flatten(1)
-        assert torch.allclose(found, wanted, atol=1e-6 if name == "normalise" else 1e-6, rtol=0), name
+        assert torch.allclose(found, wanted, atol=1e-6, rtol=0), name  # the network's MEAN and STD are single
+        assert (found - steps.run(read, levels)[read[-1].name].flatten(1)).abs().max() > 1e-3, name
 
 
 def test_a_filter_that_is_switched_off_gives_zeros():
@@ -221,7 +227,13 @@ def test_a_filter_that_is_switched_off_gives_zeros():
 
 def test_what_a_unit_sees_is_all_that_it_depends_on():
     """Against gradients: outside of what is said to be seen they are 0, and the part's edges are reached."""
-    body = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.MaxPool2d(3, 2, padding=1), nn.Conv2d(4, 2, 3, dilation=2), nn.Flatten(), nn.LazyLinear(3))
+    body = nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1),
+        nn.MaxPool2d(3, 2, padding=1),
+        nn.Conv2d(4, 2, 3, dilation=2),
+        nn.Flatten(),
+        nn.LazyLinear(3),
+    )
     body(torch.rand(1, 3, 24, 24))
     model = model_of(body, side=24)
     read = steps_of(model)
