@@ -23,6 +23,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from xlsxwriter import Workbook
@@ -128,6 +129,12 @@ class Book(Workbook):
 
 
 # ------------------------------------------------------------------------------------------------------ names
+
+
+def check_name(path: str | Path) -> None:
+    """Raises ValueError where a file's name is none that a spreadsheet opens as a workbook."""
+    if Path(path).suffix.lower() != ".xlsx":
+        raise ValueError(f"The name of a workbook ends in .xlsx, and {str(path)!r} does not")
 
 
 def safe_name(name: str, taken: Sequence[str] = ()) -> str:

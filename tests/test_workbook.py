@@ -151,3 +151,9 @@ def test_a_file_holds_no_date_but_the_one_of_every_book():
     with zipfile.ZipFile(io.BytesIO(made().bytes())) as file:
         assert b"2020-01-01T00:00:00Z" in file.read("docProps/core.xml")
         assert {entry.date_time for entry in file.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_file_that_no_spreadsheet_would_open_is_refused_by_its_name():
+    workbook.check_name("a/b.XLSX")
+    with pytest.raises(ValueError, match="ends in .xlsx, and 'a/b.csv' does not"):
+        workbook.check_name("a/b.csv")

@@ -12,7 +12,7 @@ write the sheets.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from seewhy import files, workbook
 from seewhy.model import Model
-from seewhy.sheets import cover, ending, formulas, graph, grids, pages
+from seewhy.sheets import cover, ending, formulas, graph, grids, pages, words
 from seewhy.sheets.plan import Bound, Picture, Plan, Unit, sheet_names
 from seewhy.sheets.steps import Region, Step, run, seen
 from seewhy.shelf import nearest
@@ -74,19 +74,24 @@ def sheet(
     a layer that no sheet has, by name, for what would grow too large, and where the steps answer otherwise than the
     network does; then nothing is written.
     """
+    workbook.check_name(path)
     if not images:
         raise ValueError("A sheet shows at least one image")
     levels = _levels(model, images)
     steps = graph.steps_of(model.network, model.preprocessing.size, model.name)
-    if any(step.name == "" for step in steps) or steps[-1].shape != (len(model.classes), 1, 1):
+    if steps[-1].shape != (len(model.classes), 1, 1):
         raise ValueError(
-            f"{model.name} gives {steps[-1].shape} for {len(model.classes)} classes; a sheet needs a logit each"
+            f"{model.name} gives {words.size(steps[-1].shape)} for {len(model.classes)} classes, and a sheet needs a "
+            "logit for each"
         )
+    plan = _plan(model, steps, _pictures(model, images, levels, labels), unit)
+    _check_size(plan, size_limit)
     with torch.no_grad():
         values = run(steps, levels)
         difference = _difference(model, levels, values[steps[-1].name])
-    plan = _plan(model, images, levels, steps, values, labels, unit)
-    _check_size(plan, size_limit)
+    plan = plan.filled_in(
+        {name: value[0].numpy() for name, value in values.items()}, values[steps[-1].name].flatten(1).argmax(1).tolist()
+    )
     bound = Bound.begun(plan)
     _write(bound)
     data = bound.book.bytes()
@@ -113,7 +118,7 @@ def _write(bound: Bound) -> None:
 
 def _written(bound: Bound, path: str, size: int, difference: float) -> Written:
     plan, said = bound.plan, pages.shown(bound)
-    label = None if plan.unit else plan.classes[plan.pictures[0].label]
+    label = None if plan.unit else plan.classes[plan.label]
     return Written(
         file=path,
         sheets=plan.sheets,
@@ -132,32 +137,23 @@ def _written(bound: Bound, path: str, size: int, difference: float) -> Written:
 # ------------------------------------------------------------------------------------------------ the plan
 
 
-def _plan(
-    model: Model,
-    images: Sequence[Any],
-    levels: Tensor,
-    steps: tuple[Step, ...],
-    values: Mapping[str, Tensor],
-    labels: Sequence[str],
-    unit: str | None,
-) -> Plan:
+def _plan(model: Model, steps: tuple[Step, ...], pictures: tuple[Picture, ...], unit: str | None) -> Plan:
+    """What is to be written, as yet without values."""
     chosen = None if unit is None else _unit(unit, steps, model.name)
-    last = steps[-1].name if chosen is None else chosen.step
-    region = Region.whole(steps[-1].shape)
+    last, region = steps[-1].name, Region.whole(steps[-1].shape)
     if chosen is not None:
+        last = chosen.step
         region = Region((chosen.channel,), range(chosen.row, chosen.row + 1), range(chosen.column, chosen.column + 1))
     regions = seen(steps, last, region)
     shown = tuple(step for step in steps if step.name in regions)
     names = sheet_names(shown)
-    title = f"{model.name}: from pixels to {'one unit' if chosen else 'an answer'}"
     return Plan(
-        title=title,
+        title=f"{model.name}: from pixels to {'one unit' if chosen else 'an answer'}",
         classes=tuple(model.classes),
         steps=shown,
-        grids=grids.placed(shown, regions, names, (3, *levels.shape[2:])),
+        grids=grids.placed(shown, regions, names, (3, *model.preprocessing.size)),
         names=names,
-        pictures=_pictures(model, images, levels, values[steps[-1].name], labels),
-        values={name: value[0].numpy() for name, value in values.items()},
+        pictures=pictures,
         unit=chosen,
     )
 
@@ -170,25 +166,22 @@ def _levels(model: Model, images: Sequence[Any]) -> Tensor:
     return torch.where((levels - whole).abs() < 1e-3, whole, levels)
 
 
-def _pictures(
-    model: Model, images: Sequence[Any], levels: Tensor, logits: Tensor, labels: Sequence[str]
-) -> tuple[Picture, ...]:
+def _pictures(model: Model, images: Sequence[Any], levels: Tensor, labels: Sequence[str]) -> tuple[Picture, ...]:
     if len(labels) not in (0, 1, len(images)):
         raise ValueError(f"{len(labels)} labels for {len(images)} images; give one for all, or one each in their order")
     places = {name: place for place, name in enumerate(model.classes)}
     found = []
     for number, image in enumerate(images):
-        path = Path(image) if isinstance(image, (str, Path)) else None
+        path = Path(image).resolve() if isinstance(image, (str, Path)) else None
+        name = path.name if path is not None else f"image {number + 1}"
         named = labels[0 if len(labels) == 1 else number] if labels else None
+        label, source = None, "no label was given, so this is what the network answers"
         if named is not None and named not in places:
             raise ValueError(f"No class {named!r}. {nearest(named, places)}There are: {', '.join(places)}.")
         if named is not None:
             label, source = places[named], "the label that was given"
-        elif path is not None and path.resolve().parent.name in places:
-            label, source = places[path.resolve().parent.name], "the label is the name of the image's folder"
-        else:
-            label, source = int(logits[number].argmax()), "no label was given, so this is what the network answers"
-        name = path.name if path is not None else f"image {number + 1}"
+        elif path is not None and path.parent.name in places:
+            label, source = places[path.parent.name], "the name of the image's folder"
         found.append(Picture(name, levels[number].numpy(), label, source))
     return tuple(found)
 
@@ -223,9 +216,7 @@ def _difference(model: Model, levels: Tensor, logits: Tensor) -> float:
     network = copy.deepcopy(model.network).cpu().eval().requires_grad_(False)
     found = logits.flatten(1)
     single = (network((levels / 255).float()).double() - found).abs().max().item()
-    network = network.double()
-    network.mean, network.std = model.network.mean.cpu().double(), model.network.std.cpu().double()
-    off = (network(levels / 255) - found).abs().max().item()
+    off = (network.double()(levels / 255) - found).abs().max().item()
     largest = max(1.0, found.abs().max().item())
     if not (off <= TOLERANCE * largest and single <= SINGLE_TOLERANCE * largest):
         raise ValueError(
@@ -239,8 +230,10 @@ def _difference(model: Model, levels: Tensor, logits: Tensor) -> float:
 def _check_size(plan: Plan, most: int) -> None:
     """Raises ValueError where the book would be too large, before anything is written."""
     help = (
-        "look at one unit with `--unit LAYER:CHANNEL,ROW,COLUMN`, take an earlier layer for it, or take a network "
-        "with fewer filters and smaller images"
+        "take a unit of an earlier layer"
+        if plan.unit
+        else "look at one unit alone with `--unit LAYER:CHANNEL,ROW,COLUMN`, or take a network with fewer filters or "
+        "smaller images"
     )
     characters = 0
     for step in plan.steps:

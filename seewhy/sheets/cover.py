@@ -91,16 +91,16 @@ def _choices(bound: Bound) -> None:
         return
     sheet.text(CHOSEN_LABEL[0], 0, "label", style(bound, "label"))
     if plan.several:
-        sheet.formula(*CHOSEN_LABEL, chosen_on_images(bound, 1, "1"), first.label + 1, style(bound, "input"))
+        sheet.formula(*CHOSEN_LABEL, chosen_on_images(bound, 1, "1"), plan.label + 1, style(bound, "input"))
     else:
-        sheet.number(*CHOSEN_LABEL, first.label + 1, style(bound, "input"))
+        sheet.number(*CHOSEN_LABEL, plan.label + 1, style(bound, "input"))
     box = (*CHOSEN_LABEL, *CHOSEN_LABEL)
     message = f"1 to {len(plan.classes)}: the classes stand on the sheet {LOGITS}."
     workbook.whole_numbers(sheet, box, 1, len(plan.classes), title="Which label?", message=message)
     book.name("label", sheet, box)
     names = bound.column(LOGITS, 0, len(plan.classes))
     chosen = workbook.address(CHOSEN_LABEL, fixed=True)
-    sheet.formula(CHOSEN_LABEL[0], 2, f"INDEX({names},{chosen})", plan.classes[first.label], style(bound, "text"))
+    sheet.formula(CHOSEN_LABEL[0], 2, f"INDEX({names},{chosen})", plan.classes[plan.label], style(bound, "text"))
     sheet.text(CHOSEN_LABEL[0], 3, first.label_from, style(bound, "like"))
 
 

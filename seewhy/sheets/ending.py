@@ -79,7 +79,7 @@ def write_loss(bound: Bound) -> None:
     powers = bound.column(SHARES, LEFT + 1, count)
     for place, value in enumerate(said["logs"].tolist()):
         row = HEAD + place
-        is_label = float(place == plan.pictures[0].label)
+        is_label = float(place == plan.label)
         away = f"{SHARES}!{LETTERS[LEFT]}{row + 1}"
         apart = f"IF({label}{row + 1}=0,0,{label}{row + 1}*(LN({label}{row + 1})-{log}{row + 1}))"
         sheet.formula(
@@ -193,7 +193,7 @@ def _trained(bound: Bound, last: Linear) -> dict[str, np.ndarray]:
     said, plan = shown(bound), bound.plan
     given = plan.values[last.inputs[0]][:, 0, 0]
     weight, bias = last.weight.numpy(), last.bias.numpy()
-    label = plan.pictures[0].label
+    label = plan.label
     slope = np.exp(said["logs"]) - (np.arange(len(bias)) == label)
     gradient = np.outer(slope, given)
     new_weight, new_bias = weight - RATE * gradient, bias - RATE * slope

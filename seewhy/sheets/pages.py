@@ -121,7 +121,7 @@ def shown(bound: Bound) -> dict[str, Any]:
         "place": place,
         "answer": plan.classes[place],
         "probability": float(np.exp(logs[place])),
-        "loss": float(-logs[plan.pictures[0].label]),
+        "loss": float(-logs[plan.label]),
         "logits": logits,
         "logs": logs,
     }
@@ -151,7 +151,8 @@ def write_images(bound: Bound) -> None:
     for number, picture in enumerate(plan.pictures):
         top = HEAD + number * (high + 2)
         sheet.text(top, 0, picture.name, style(bound, "label"))
-        sheet.number(top, 1, picture.label + 1, style(bound, "input"))
+        if picture.label is not None:
+            sheet.number(top, 1, picture.label + 1, style(bound, "input"))
     _squares(bound, sheet, LEFT, LEFT + 3 * (wide + 2), wide)
 
 
@@ -383,10 +384,17 @@ def _squares(bound: Bound, sheet: Sheet, first: int, last: int, wide: int) -> No
 
 
 def _define(bound: Bound, sheet: Sheet, step: Step, grid: Grid) -> None:
-    """Names to jump to: the values of a step and its switches."""
+    """Names to jump to: the values of a step, its switches, its weights."""
     number = bound.plan.steps.index(step) + 1
     channels = grid.region.channels
     bound.book.name(f"values_{number}", sheet, (*grid.box(channels[0])[:2], *grid.box(channels[-1])[2:]))
     if step.has_filters:
         box = (grid.band(channels[0]), FILTER_SWITCH, grid.band(channels[-1]), FILTER_SWITCH)
         bound.book.name(f"filters_{number}", sheet, box)
+    if isinstance(step, Convolve):
+        end = grids.kernel_column(step, grid, step.weight.shape[1]) - 2
+        box = (grid.band(channels[0]), grid.right, grid.band(channels[-1]) + step.span[0] - 1, end)
+        bound.book.name(f"weights_{number}", sheet, box)
+    elif isinstance(step, Linear):
+        first, last = grids.weight_column(grid, channels[0]), grids.weight_column(grid, channels[-1])
+        bound.book.name(f"weights_{number}", sheet, (HEAD, first, HEAD + step.weight.shape[1] - 1, last))

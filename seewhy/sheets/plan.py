@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -40,11 +40,12 @@ class Unit:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image of the book: its name, its levels from 0 to 255, and the place of its label among the classes."""
+    """An image of the book: its name, its levels from 0 to 255, and the place of its label among the classes, None as
+    long as that is what the network will answer."""
 
     name: str
     levels: Float64[np.ndarray, "3 height width"]
-    label: int
+    label: int | None
     label_from: str
 
 
@@ -58,8 +59,23 @@ class Plan:
     grids: Mapping[str, Grid]
     names: Mapping[str, str]
     pictures: tuple[Picture, ...]
-    values: Mapping[str, Float64[np.ndarray, "channels height width"]]
+    values: Mapping[str, Float64[np.ndarray, "channels height width"]] = field(default_factory=dict)
     unit: Unit | None = None
+
+    def filled_in(
+        self, values: Mapping[str, Float64[np.ndarray, "channels height width"]], answers: Sequence[int]
+    ) -> Plan:
+        """With the values of the first image, and each image's answer as its label where it has none."""
+        pairs = zip(self.pictures, answers, strict=True)
+        pictures = tuple(replace(one, label=place if one.label is None else one.label) for one, place in pairs)
+        return replace(self, values=values, pictures=pictures)
+
+    @property
+    def label(self) -> int:
+        """The place of the first image's label among the classes."""
+        label = self.pictures[0].label
+        assert label is not None, "a plan is filled in before it is written"
+        return label
 
     @property
     def last(self) -> Step:
