@@ -38,7 +38,7 @@ MADE = datetime(2020, 1, 1)
 #: The usual font. The width of a column is counted in its digits, and each system has one as wide as Arial: where
 #: Calibri is missing, as on most that run LibreOffice, a column came out a third wider, and no pixel was square.
 FONT = {"font_name": "Arial", "font_size": 10}
-_UNHOLDABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
+_UNHOLDABLE, _CONTROLS = re.compile("[\ud800-\udfff\ufffe\uffff]"), re.compile("[\x00-\x08\x0b-\x1f]")
 #: First row, first column, last row, last column.
 Box = tuple[int, int, int, int]
 
@@ -92,7 +92,8 @@ class Sheet(Worksheet):
             return -1
         if isinstance(value, str):
             # A name such as "#N/A" would be taken for an error: without a value the program computes it on opening.
-            value = "" if value.startswith("#") else _printable(value)
+            # And a control would break the file here, while among texts XlsxWriter spells it out.
+            value = "" if value.startswith("#") else _CONTROLS.sub("", _printable(value))
         self.table[row][col] = CellFormulaTuple(formula.removeprefix("="), cell_format, value)
         return 0
 
