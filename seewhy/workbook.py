@@ -35,7 +35,10 @@ from xlsxwriter.worksheet import CellFormulaTuple, Worksheet
 ROWS, COLUMNS, FORMULA, TEXT = 1_048_576, 16_384, 8_192, 32_767
 #: When every book was made, for the clock is no part of its content.
 MADE = datetime(2020, 1, 1)
-_UNHOLDABLE = re.compile("[\ud800-\udfff\ufffe\uffff]")
+#: The usual font. The width of a column is counted in its digits, and each system has one as wide as Arial: where
+#: Calibri is missing, as on most that run LibreOffice, a column came out a third wider, and no pixel was square.
+FONT = {"font_name": "Arial", "font_size": 10}
+_UNHOLDABLE, _CONTROLS = re.compile("[\ud800-\udfff\ufffe\uffff]"), re.compile("[\x00-\x08\x0b-\x1f]")
 #: First row, first column, last row, last column.
 Box = tuple[int, int, int, int]
 
@@ -89,7 +92,8 @@ class Sheet(Worksheet):
             return -1
         if isinstance(value, str):
             # A name such as "#N/A" would be taken for an error: without a value the program computes it on opening.
-            value = "" if value.startswith("#") else _printable(value)
+            # And a control would break the file here, while among texts XlsxWriter spells it out.
+            value = "" if value.startswith("#") else _CONTROLS.sub("", _printable(value))
         self.table[row][col] = CellFormulaTuple(formula.removeprefix("="), cell_format, value)
         return 0
 
@@ -100,7 +104,7 @@ class Book(Workbook):
     def __init__(self) -> None:
         self._written = io.BytesIO()
         as_it_is = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-        super().__init__(self._written, {"in_memory": True, **as_it_is})
+        super().__init__(self._written, {"in_memory": True, "default_format_properties": FONT, **as_it_is})
         self.set_properties({"created": MADE, "comments": "Made by SeeWhy"})
         self._styles: dict[str, Format] = {}
 

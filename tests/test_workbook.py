@@ -45,6 +45,12 @@ def test_a_formula_is_kept_with_the_value_it_has():
     assert [cell.value for cell in values] == [2.5, 5, "many", None]
 
 
+def test_a_control_in_the_value_of_a_formula_does_not_break_the_file():
+    book = Book()
+    book.sheet("one").formula(0, 0, 'A2&""', "\x1b[31mred\x00\tis\nit")
+    assert read(book, data_only=True)["one"]["A1"].value == "[31mred\tis\nit"
+
+
 def test_no_formula_passes_through_the_slow_look_at_its_functions(monkeypatch):
     """XlsxWriter's private names are still the ones that are overridden."""
     monkeypatch.setattr(xlsxwriter.worksheet, "re_dynamic_function", None)
