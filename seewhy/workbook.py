@@ -188,6 +188,7 @@ def data_bars(sheet: Sheet, box: Box, colour: str, *, highest: float = 1.0) -> N
         *box,
         {
             "type": "data_bar", "data_bar_2010": True, "bar_color": colour, "bar_solid": True,
+            "bar_no_border": True, "bar_axis_color": "#E4E7EB",
             "min_type": "num", "min_value": 0, "max_type": "num", "max_value": highest,
         },
     )  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from seewhy import workbook
 from seewhy.sheets import grids, words
 from seewhy.sheets.grids import HEAD, LEFT, LETTERS
-from seewhy.sheets.pages import GREY, INK, SIGNED, chosen_on_images, shown, style
+from seewhy.sheets.pages import BAND, GREY, INK, PLAIN, SIGNED, chosen_on_images, shown, style, tint
 from seewhy.sheets.plan import (
     ANSWER,
     CHOSEN_IMAGE,
@@ -27,21 +27,12 @@ from seewhy.sheets.plan import (
     TRAINING,
     Bound,
 )
-from seewhy.sheets.steps import IMAGE, Activate, Add, Convolve, Linear, Move, Pool, Step
+from seewhy.sheets.steps import IMAGE, Step
 
 #: The columns of the bars, and of the picture; and the sides of the picture's pixels, in the screen's pixels.
 BARS, PICTURE, DOT = 7, 11, 21
 #: How many classes have a bar on the cover, and how many pixels a side the picture has there at most.
 MOST_BARS, MOST_PIXELS = 40, 32
-#: By which tint steps of a kind are told apart on the map.
-TINTS: tuple[tuple[type[Step] | tuple[type[Step], ...], str], ...] = (
-    (Convolve, "#D6E8FA"),
-    (Activate, "#FDE3CC"),
-    (Pool, "#D9F2DD"),
-    (Linear, "#E8DDF7"),
-    ((Add, Move), "#FBF3C4"),
-)
-PLAIN = "#EEF1F4"
 SENTENCE = "Every number from the pixels to the answer, each computed by a formula that you can read."
 HINT = (
     "Change what is yellow, a pixel on Red, Green or Blue, or a weight on its sheet, and look here again: all that "
@@ -62,7 +53,8 @@ def write(bound: Bound) -> None:
         _bars(bound)
     _way(bound)
     _picture(bound)
-    sheet.set_row_pixels(0, 28)
+    sheet.set_row_pixels(0, 34, style(bound, "band"))
+    sheet.set_tab_color(BAND)
     sheet.set_default_row(DOT * 0.75)
     for column, width in enumerate((15, 10, 24, 22, 15, 18, 2, 16, 24, 9, 2)):
         sheet.set_column(column, column, width)
@@ -123,7 +115,7 @@ def _answer(bound: Bound) -> None:
         sheet.text(cell[0], 0, label, style(bound, "label"))
         sheet.formula(*cell, formula, value, looks)
         bound.book.name({"its probability": "probability"}.get(label, label), sheet, (*cell, *cell))
-    large = bound.book.style(bold=True, font_size=14, font_color=INK)
+    large = bound.book.style(bold=True, font_size=14, font_color=INK, indent=1)
     sheet.formula(ANSWER[0], 2, f"INDEX({names},{place})", said["answer"], large)
 
 
@@ -198,8 +190,7 @@ def _step(bound: Bound, step: Step) -> None:
     if step.off:
         sheet.number(row, column, 1, style(bound, "input"))
     sheet.text(row, 2, step.name, style(bound, "text"))
-    tint = next((tint for kinds, tint in TINTS if isinstance(step, kinds)), PLAIN)
-    sheet.text(row, 3, words.told(step)[0], bound.book.style(bg_color=tint, font_color=INK, indent=1))
+    sheet.text(row, 3, words.told(step)[0], bound.book.style(bg_color=tint(step), font_color=INK, indent=1))
     sources = [plan.names.get(source, "0 image") for source in step.inputs]
     shown_sources = ", ".join(sources[:3]) + (f" and {len(sources) - 3} more" if len(sources) > 3 else "")
     sheet.text(row, 4, shown_sources, style(bound, "fact"))

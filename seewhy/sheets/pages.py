@@ -21,14 +21,23 @@ from seewhy.sheets.plan import (
     Bound,
     on_cover,
 )
-from seewhy.sheets.steps import IMAGE, Convolve, Linear, Move, Normalise, Scale, Step
+from seewhy.sheets.steps import IMAGE, Activate, Add, Convolve, Linear, Move, Normalise, Pool, Scale, Step
 from seewhy.workbook import Sheet
 
 #: The sides of a pixel on the sheet, and the widths of a weight and of a number in a column, in the screen's pixels.
 PIXEL, WEIGHT, NUMBER = 28, 34, 76
 SIGNED, UNSIGNED = ("#4A90D9", "#FFFFFF", "#E0654F"), ("#FFFFFF", "#4A90D9")
 COLOUR = {"Red": "#F26B5E", "Green": "#5FBF6B", "Blue": "#5B8DEF"}
-INK, GREY, RING, INPUT = "#1F2933", "#6B7785", "#E4E7EB", "#FFF3BF"
+INK, GREY, RING, INPUT, BAND = "#1F2933", "#6B7785", "#E4E7EB", "#FFF3BF", "#17324D"
+#: By which tint, on the cover and on the tabs of the sheets, steps of a kind are told apart.
+TINTS: tuple[tuple[tuple[type[Step], ...], str], ...] = (
+    ((Convolve,), "#D6E8FA"),
+    ((Activate,), "#FDE3CC"),
+    ((Pool,), "#D9F2DD"),
+    ((Linear,), "#E8DDF7"),
+    ((Add, Move), "#FBF3C4"),
+)
+PLAIN = "#EEF1F4"
 #: How many maps of a sheet have a colour scale each; on a sheet of more they share one.
 MOST_SCALES = 256
 
@@ -38,13 +47,14 @@ def style(bound: Bound, kind: str, digits: int = 2) -> Format:
     number = "0" if digits == 0 else f"0.{'0' * digits}"
     small = {"font_size": 7, "align": "center", "valign": "vcenter", "num_format": number}
     looks: dict[str, dict[str, Any]] = {
-        "title": {"bold": True, "font_size": 16, "font_color": INK},
+        "title": {"bold": True, "font_size": 16, "font_color": "#FFFFFF", "bg_color": BAND, "valign": "vcenter"},
+        "band": {"bg_color": BAND},
         "sentence": {"font_size": 11, "font_color": INK},
         "like": {"italic": True, "font_color": GREY},
         "fact": {"font_color": GREY},
         "link": {"font_color": "#1D5FAF", "underline": 1},
         "label": {"font_color": INK, "bold": True},
-        "text": {"font_color": INK},
+        "text": {"font_color": INK, "indent": 1},
         "heading": {"bold": True, "font_color": GREY, "bottom": 1, "bottom_color": RING},
         "centred": {"bold": True, "font_color": GREY, "bottom": 1, "bottom_color": RING, "align": "center"},
         "value": {"bold": True, "num_format": number, "align": "left", "font_color": INK},
@@ -62,6 +72,11 @@ def style(bound: Bound, kind: str, digits: int = 2) -> Format:
         "dot": {"num_format": ";;;"},
     }
     return bound.book.style(**looks[kind])
+
+
+def tint(step: Step) -> str:
+    """The colour of a kind of step."""
+    return next((colour for kinds, colour in TINTS if isinstance(step, kinds)), PLAIN)
 
 
 def head(
@@ -83,7 +98,7 @@ def head(
         for number, source in enumerate(inputs[:12], start=1):
             sheet.link(4, LEFT + 3 * number, bound.sheets[source], source, style(bound, "link"))
     _standing(bound, sheet)
-    sheet.set_row_pixels(0, 28)
+    sheet.set_row_pixels(0, 34, style(bound, "band"))
     for row in range(1, HEAD):
         sheet.set_row_pixels(row, 20)
     sheet.set_column(0, 0, 24)
@@ -184,6 +199,7 @@ def write_colour(bound: Bound, place: int) -> None:
         _numbers(bound, sheet, HEAD, LEFT, levels)
     box = grid.box(place)
     sheet.text(HEAD, 0, name.lower(), style(bound, "label"))
+    sheet.set_tab_color(COLOUR[name])
     workbook.colour_scale(sheet, box, ("#FFFFFF", COLOUR[name]), values=(0, 255))
     bound.book.name(name.lower(), sheet, box)
     _squares(bound, sheet, LEFT, grid.right, len(grid.region.columns))
@@ -211,6 +227,7 @@ def write_step(bound: Bound, step: Step) -> None:
     sheet = bound.sheets[name]
     inputs = [plan.names.get(source, grids.COLOURS[-1]) for source in step.inputs]
     head(bound, name, words.told(step), words.facts(step), layer=step.name, inputs=inputs)
+    sheet.set_tab_color(tint(step))
     sheet.text(5, 0, "on (1) or off (0)" if step.off else "always on", style(bound, "fact"))
     if step.off:
         sheet.formula(*SWITCH, on_cover(plan.switch(step)), 1, style(bound, "number", 0))
