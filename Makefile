@@ -14,16 +14,18 @@ ENV    := $(CACHE)/env-$(LOCK)
 BIN    := $(ENV)/bin
 RUN    := .venv/bin
 PAGES  := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+SHEETS := $(shell command -v soffice)
+MISSING := $(strip $(if $(PAGES),,chromium) $(if $(SHEETS),,libreoffice-calc-nogui))
 
-.PHONY: python demo test test-slow benchmarks check format docs lock wheel setup browser clean
+.PHONY: python demo test test-slow benchmarks check format docs lock wheel setup programs clean
 
 demo: setup
 	$(RUN)/seewhy audit digits
 
-test: setup browser
+test: setup programs
 	$(RUN)/python -m pytest -n 2 -m "not slow" --durations 8
 
-test-slow: setup browser
+test-slow: setup programs
 	$(RUN)/python -m pytest -m "slow" --durations 20
 
 benchmarks: setup
@@ -50,13 +52,14 @@ lock:
 wheel: setup
 	rm -rf dist && $(RUN)/python -m build --wheel --no-isolation --outdir dist . >/dev/null
 
-# The tests open the report in a real browser.
-browser:
-	@if [ -z "$(PAGES)" ]; then \
+# The tests open the report in a real browser, and workbooks in a real spreadsheet; without them those tests skip.
+programs:
+	@if [ -n "$(MISSING)" ]; then \
 	  if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-	    echo "installing chromium for the tests of the report"; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; \
-	  else echo "Chromium is not installed: the tests that open the report in a browser will be skipped (install it with your package manager)."; fi; fi
+	    echo "installing $(MISSING) for the tests of pages and workbooks"; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(MISSING) >/dev/null; } \
+	      || echo "$(MISSING) could not be installed: the tests that open pages or workbooks in them will be skipped."; \
+	  else echo "Not installed: $(MISSING). The tests that open pages or workbooks in them will be skipped (install them with your package manager)."; fi; fi
 
 setup: .venv/ready-$(LOCK)
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["audit", "explain", "export", "load", "neighbours", "train"]
+__all__ = ["audit", "explain", "export", "load", "neighbours", "sheet", "train"]
 
 if TYPE_CHECKING:
     from seewhy.exporting import Exported
     from seewhy.model import Model
     from seewhy.neighbouring import Ranking
+    from seewhy.sheets import Written
     from seewhy.types import Explanation, Report
 
 
@@ -134,6 +135,27 @@ def export(model: Model | str | Path, path: str | Path, *, format: str | None = 
     from seewhy import exporting
 
     return exporting.export(load(model) if isinstance(model, (str, Path)) else model, path, format=format)
+
+
+def sheet(
+    model: Model | str | Path,
+    images: Any,
+    path: str | Path,
+    *,
+    labels: Sequence[str] = (),
+    unit: str | None = None,
+    size_limit: int = 400_000,
+) -> Written:
+    """Write the model and one image, or a list of them, as a workbook that computes: each step in formulas.
+
+    `labels` has a class for all images, or for each; `unit`, LAYER:CHANNEL,ROW,COLUMN, leaves in only what that one
+    unit of a large network sees; `size_limit` is the most formulas that are written.
+    """
+    from seewhy import reading, sheets
+
+    several = [images] if reading.is_one(images) else list(images)
+    loaded = load(model, device="cpu") if isinstance(model, (str, Path)) else model
+    return sheets.sheet(loaded, several, path, labels=labels, unit=unit, size_limit=size_limit)
 
 
 def _data(data: Any) -> tuple[str, Any]:

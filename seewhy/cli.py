@@ -344,6 +344,63 @@ def export(
 
 
 @app.command()
+def sheet(
+    model: ModelName,
+    images: Images,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The workbook to write: .xlsx.")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="The class of all images, or once for each. [the name of its folder, or the answer given]"),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Only what one unit sees, for a large network: LAYER:CHANNEL,ROW,COLUMN, counted from 0."),
+    ] = None,
+    size_limit: Annotated[
+        int | None, typer.Option(help="Write no more formulas than this, or nothing. [400000]", min=1)
+    ] = None,
+    network: Network = None,
+    classes: Classes = None,
+    mapping: Mapped = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Write MODEL as a workbook that computes: each step from pixels to loss in formulas, for one image or several."""
+    import seewhy
+
+    _use(threads)
+    files = _image_files(images)
+    loaded = _loaded(model, network, classes, mapping, "cpu")
+    limit = {} if size_limit is None else {"size_limit": size_limit}
+    written = seewhy.sheet(loaded, list(files), file, labels=label or (), unit=unit, **limit)
+    if as_json:
+        console.print_json(written.as_json())
+        return
+    if written.unit:
+        what = f"{written.unit} is {written.value:.4f}"
+    else:
+        what = f"{written.answer} {written.probability:.0%}, a loss of {written.loss:.4f} for the label {written.label}"
+    console.tell(
+        f"{written.file}: {len(written.sheets)} sheets, {written.formulas:,} formulas, {written.bytes / 1e6:.1f} MB; "
+        f"{what}; no logit is off by more than {written.difference:.1g}"
+    )
+
+
+@app.command()
+def picture(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The workbook to write: .xlsx.")],
+    side: Annotated[int, typer.Option(help="Pixels along the longer side; a larger picture is made smaller.")] = 64,
+) -> None:
+    """Write an image as a workbook of coloured cells, with its red, green and blue as numbers."""
+    from seewhy import workbook
+    from seewhy.sheets import picture as pictures
+
+    workbook.check_name(file)
+    console.tell(str(pictures.write(image, file, side=side)))
+
+
+@app.command()
 def networks(
     name: Annotated[str | None, typer.Argument(help="Show this network layer by layer.")] = None, as_json: Json = False
 ) -> None:
@@ -446,7 +503,7 @@ def lab(
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    export: Annotated[str, typer.Option(help="html, json, terminal, or your own by its dotted path.")] = "html",
+    export: Annotated[str, typer.Option(help="html, xlsx, json, terminal, or your own by its dotted path.")] = "html",
     out: Annotated[Path | None, typer.Option(help="The file to write. [in the run's folder]")] = None,
     as_json: Json = False,
 ) -> None:

@@ -202,6 +202,12 @@ def test_the_page_of_the_networks_says_what_works(section, reader):
     play(sections("networks.md")[section], reader)
 
 
+@pytest.mark.parametrize("section", marked("spreadsheet.md"))
+def test_workbooks_are_had_as_the_page_says(section, reader):
+    play(sections("spreadsheet.md")[section], reader)
+    assert len(list(Path().glob("*.xlsx"))) == 1
+
+
 @pytest.mark.parametrize("section", marked("add_one.md"))
 def test_one_can_be_added_as_the_page_says(section, reader):
     play(sections("add_one.md")[section], reader)
@@ -266,6 +272,7 @@ def test_the_network_of_the_page_is_found_by_its_sizes_on_the_shelf(tmp_path, mo
         "explaining.md",
         "models.md",
         "networks.md",
+        "spreadsheet.md",
     ],
 )
 def test_every_example_says_its_language_and_one_that_is_left_out_says_why(page):

@@ -20,8 +20,9 @@ QUESTIONS: dict[Pillar, str] = {
     "data": "Can the data be trusted?",
 }
 
-#: Controls, and the characters that turn the direction of the text around them: a name must not do either.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff]")
+#: Controls, the characters that turn the direction of the text around them, and what is no character at all: a name
+#: must do none of it.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
 def visible(text: str) -> str:
