@@ -126,9 +126,9 @@ class Run:
     def unchanged(self, leaves: Mapping[str, Tensor], *, traced: bool = False) -> Float[Tensor, " batch"]:
         """The scores of the inputs as they are, with a graph from these leaves, which hold the same values.
 
-        It counts as the run for `baseline`, and for `layers` if any of the needs may read these.
+        It counts as the run for `baseline`, and for `layers` if any of the needs may read these, or none was named.
         """
-        traced = traced or any(need.traced for need in self.wanted)
+        traced = traced or not self.wanted or any(need.traced for need in self.wanted)
         begun = time.monotonic()
         with hooks.tracing(self.network, self.inputs) if traced else nullcontext(self._layers) as layers:
             # A network may change its input in place: it gets copies.
