@@ -291,7 +291,7 @@ def explain(
         learnt = console.watched(neighbouring.learn(loaded, asked))
     rows: list[dict[str, Any]] = []
     failed: list[tuple[Path, str]] = []
-    for path in files:
+    for number, path in enumerate(files, 1):
         answered, unreadable = loaded.answers([path])
         failed += unreadable
         for _, answer in answered:
@@ -300,7 +300,8 @@ def explain(
                 if learnt is None
                 else {"neighbours": neighbouring.write(learnt, path, answer, out=out, target=target)}
             )
-            row = explaining.write_pictures(loaded, path, answer, out=out, beside=near, **wishes)
+            work = explaining.write_pictures(loaded, path, answer, out=out, beside=near, **wishes)
+            row = _drawn(work, path, out, f"image {number:,} of {len(files):,}")
             rows.append(row)
             if not as_json:
                 console.tell(f"{path}: {row['answer']} {row['confidence']:.0%}, asked about {row['question']!r}")
@@ -584,6 +585,17 @@ def _answered(loaded: Model, tta: str | None, files: list[Path]) -> Generator[An
     found = ranks.gathered(loaded.answers(files[ranks.share(len(files))]))
     yield from ()
     return loaded, [row for answered, _ in found for row in answered], [row for _, failed in found for row in failed]
+
+
+def _drawn(work: Generator[Any, None, Result], path: Path, out: Path, place: str) -> Result:
+    """What the work on an image comes to. An interrupt ends the command, and it is told how far the maps are."""
+    from seewhy import explaining
+
+    try:
+        return console.watched(work, beside=place)
+    except KeyboardInterrupt:
+        console.say(f"Interrupted. {explaining.unfinished(path, out) or 'What is written is whole.'}")
+        raise SystemExit(130) from None  # what `main` says of an interrupt is not so here: the maps begin anew
 
 
 def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:

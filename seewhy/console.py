@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-def watched(work: Generator[Progress, None, Result]) -> Result:
-    """Run to the end with a progress bar on standard error, if somebody is there to see it; of several ranks the first
-    has one."""
+def watched(work: Generator[Progress, None, Result], *, beside: str = "") -> Result:
+    """Run to the end with a progress bar on standard error, if somebody is there to see it, and a word `beside` it; of
+    several ranks the first has one."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -51,7 +51,7 @@ def watched(work: Generator[Progress, None, Result]) -> Result:
                 for earlier in shown.values():
                     bars.update(earlier, visible=False)
                 shown[progress.stage] = bars.add_task(progress.stage, total=progress.total, note="")
-            note = escape(_numbers(progress.numbers) or progress.note)
+            note = escape("  ".join(filter(None, (beside, _numbers(progress.numbers) or progress.note))))
             bars.update(shown[progress.stage], completed=progress.done, total=progress.total, note=note, visible=True)
 
 

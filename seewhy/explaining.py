@@ -6,9 +6,11 @@ import inspect
 import io
 import math
 import re
-from collections.abc import Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -26,8 +28,13 @@ USUAL = ("gradient", "grad_cam", "occlusion")
 #: Whose masks are tried: a method's own, or those that serve all.
 DESIGNS = ("own", "shared")
 
+#: Pictures are written over with better ones every so many seconds; less often where that took a tenth of the time.
+EVERY = 2.0
+
 #: Settings of explainers and of measures, each by its name.
 Chosen = Mapping[str, Mapping[str, Any]]
+
+Result = TypeVar("Result")
 
 
 def explain(
@@ -38,7 +45,7 @@ def explain(
     for start in range(0, len(dataset), batch):
         places = range(start, min(start + batch, len(dataset)))
         examples, asked = [dataset[place] for place in places], [answers[place] for place in places]
-        found += _explained(model, examples, asked, methods)[0]
+        found += finished(_explained(model, examples, asked, methods))[0]
         yield Progress("explain", places.stop, len(dataset))
     return tuple(found)
 
@@ -64,7 +71,8 @@ def explain_one(
     """
     example = model.example(image)
     asked = target if target is not None else model(image).value
-    found, _ = _explained(model, [example], [asked], methods, layer=layer, design=design, budget=budget, chosen=chosen)
+    wishes: dict[str, Any] = {"layer": layer, "design": design, "budget": budget, "chosen": chosen}
+    found, _ = finished(_explained(model, [example], [asked], methods, **wishes))
     return {explanation.method: explanation for explanation in found}
 
 
@@ -138,58 +146,119 @@ def write_pictures(
     measured: Sequence[str] | None = None,
     chosen: Chosen | None = None,
     beside: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+) -> Generator[Progress, None, dict[str, Any]]:
     """Explain the image at `path`, of which the model said `answer`; write into `out` a picture a method, and the heat.
 
     Beside the pictures lie `NAME.npz`, an array a method, and `NAME.json`, what is returned: what was asked, what it
-    cost, what was written, with `measured` how well each map did, beside maps that never asked the network, and
-    whatever else is told `beside` it. No name of a file leads out of `out`.
+    cost, what was written, with `measured` how well each map did, beside maps that never asked the network, what was
+    left out and why, and whatever else is told `beside` it. No name of a file leads out of `out`.
+
+    While it runs, and where it is given up, the same files hold the maps as they are by then; `NAME.json` then tells as
+    `unfinished` how many passes they rest on, and as `passes` after how many of all each was drawn.
     """
     asked = target if target is not None else answer.value
     rival = next((label for label, _ in answer.top if label != asked), None)
-    explained, unsuitable = _explained(
-        model,
-        [model.example(path)],
-        [asked],
-        methods,
-        layer=layer,
-        design=design,
-        budget=budget,
-        measured=measured,
-        chosen=chosen,
-        rival=rival,
-    )
+    wishes: dict[str, Any] = {"layer": layer, "design": design, "budget": budget, "chosen": chosen}
+    work = _explained(model, [model.example(path)], [asked], methods, measured=measured, rival=rival, **wishes)
     pixels = imaging.fit_pixels(decoding.decode(path.read_bytes(), str(path)), model.preprocessing)
-    name, written = file_name(path), {}
-    asked_network = [explanation for explanation in explained if explanation.method not in measures.CONTROLS]
-    for explanation in asked_network:
-        signed = heatmap.is_signed([explanation])
-        drawn = heatmap.overlay(pixels, explanation.heat["image"], side=SIDE, signed=signed)
-        file = out / f"{name}-{explanation.method}.png"
-        files.write_bytes(file, imaging.encode_png(drawn))
-        written[explanation.method] = str(file)
-    arrays = io.BytesIO()
-    np.savez_compressed(arrays, **{each.method: each.heat["image"] for each in asked_network})  # type: ignore[arg-type]
-    files.write_bytes(out / f"{name}.npz", arrays.getvalue())
-    told = {
-        "id": str(path),
-        "answer": answer.value,
-        "confidence": answer.confidence,
-        "top": [[label, share] for label, share in answer.top],
-        "question": explained[0].question if explained else asked,
-        "pictures": written,
-        "heat": str(out / f"{name}.npz"),
-        "passes": {explanation.method: explanation.passes for explanation in asked_network},
-        "unsuitable": unsuitable,
-        "faithfulness": {
-            each.method: {name: value if math.isfinite(value) else None for name, value in each.faithfulness.items()}
-            for each in explained
-            if each.faithfulness
-        },
-        **(beside or {}),
+    question = asking.question(model.task, model.network, asked).text
+    pictures = _Pictures(path, answer, question, pixels, out)
+
+    def keep(newest: Mapping[str, passes.Sketch]) -> None:
+        better = [
+            Explanation(str(path), question, name, {"image": _array(sketch.heat[name][0])}, {}, sketch.done)
+            for name, sketch in newest.items()
+            if name in sketch.heat and name not in measures.CONTROLS
+        ]
+        last = max(newest.values(), key=lambda sketch: sketch.done)
+        pictures.write(better, {"unfinished": {"passes": last.done, "of": last.total}, **(beside or {})})
+
+    explained, unsuitable = yield from _kept(work, keep)
+    faithfulness = {
+        each.method: {name: value if math.isfinite(value) else None for name, value in each.faithfulness.items()}
+        for each in explained
+        if each.faithfulness
     }
-    files.write_json(out / f"{name}.json", told)
-    return told
+    asked_network = [each for each in explained if each.method not in measures.CONTROLS]
+    told = {"unsuitable": unsuitable, "faithfulness": faithfulness, **(beside or {})}
+    row = pictures.write(asked_network, told)
+    yield Progress("write", 1, 1)  # an interrupt while it was written is heeded
+    return row
+
+
+def unfinished(path: Path, out: Path) -> str | None:
+    """How far the maps of an image are that was given up, in a sentence; None where none were drawn or all are done."""
+    file = out / f"{file_name(path)}.json"
+    told = files.read_json(file).get("unfinished") if file.is_file() else None
+    if told is None:
+        return None
+    return f"The maps that {file} tells of rest on {told['passes']:,} of at most {told['of']:,} passes."
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """What lies on disk of one image; each file whole, and better ones in its place."""
+
+    path: Path
+    answer: Answer
+    question: str
+    pixels: np.ndarray
+    out: Path
+    maps: dict[str, Explanation] = field(default_factory=dict)
+
+    def write(self, better: Iterable[Explanation], told: Mapping[str, Any]) -> dict[str, Any]:
+        """The pictures of these, all heat that there is, and last what is told of them."""
+        name = file_name(self.path)
+        for each in better:
+            self.maps.pop(each.method, None)  # so that at the end they stand as they were asked for
+            self.maps[each.method] = each
+            drawn = heatmap.overlay(self.pixels, each.heat["image"], side=SIDE, signed=heatmap.is_signed([each]))
+            files.write_bytes(self.out / f"{name}-{each.method}.png", imaging.encode_png(drawn))
+        arrays = io.BytesIO()
+        np.savez_compressed(arrays, **{each: found.heat["image"] for each, found in self.maps.items()})  # type: ignore[arg-type]
+        files.write_bytes(self.out / f"{name}.npz", arrays.getvalue())
+        row = {
+            "id": str(self.path),
+            "answer": self.answer.value,
+            "confidence": self.answer.confidence,
+            "top": [[label, share] for label, share in self.answer.top],
+            "question": self.question,
+            "pictures": {each: str(self.out / f"{name}-{each}.png") for each in self.maps},
+            "heat": str(self.out / f"{name}.npz"),
+            "passes": {each: found.passes for each, found in self.maps.items()},
+            **told,
+        }
+        files.write_json(self.out / f"{name}.json", row)
+        return row
+
+
+def _kept(
+    work: Generator[Progress, None, Result], keep: Callable[[Mapping[str, passes.Sketch]], None]
+) -> Generator[Progress, None, Result]:
+    """The same work, with `keep` called every few seconds, and where it is given up, for the maps that got better
+    since: by method the step that tells of the newest."""
+    newest: dict[str, passes.Sketch] = {}
+    due = time.monotonic() + EVERY
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            return end.value
+        if isinstance(step, passes.Sketch):
+            newest |= dict.fromkeys(step.methods, step)
+            step = Progress("passes", step.done, step.total)
+        begun = time.monotonic()
+        if newest and begun >= due:
+            keep(newest)
+            newest = {}
+            due = time.monotonic() + max(EVERY, 9 * (time.monotonic() - begun))
+        try:
+            yield step
+        except GeneratorExit:
+            work.close()
+            if newest:
+                keep(newest)
+            raise
 
 
 def file_name(path: Path) -> str:
@@ -219,8 +288,8 @@ def _explained(
     measured: Sequence[str] | None = None,
     chosen: Chosen | None = None,
     rival: str | None = None,
-) -> tuple[list[Explanation], dict[str, str]]:
-    """Explanations of one batch, example by example, from shared passes; and why some methods gave none.
+) -> Generator[Progress, None, tuple[list[Explanation], dict[str, str]]]:
+    """Explanations of one batch, example by example, from shared passes; and why some methods, and measures, gave none.
 
     With `measured`, maps that never asked the network are among them.
     """
@@ -229,16 +298,17 @@ def _explained(
     batch, question = _put(model, examples, answers)
     texts = [question.text] if len(answers) == 1 else [model.task.question(answer).text for answer in answers]
     asked = used | (measures.CONTROLS if measured else {})
-    found = passes.explain(
+    found = yield from passes.explaining(
         model.network, batch, question, asked, budget=budget, leave_out=leave_out or budget is not None
     )
-    values = _told_of_themselves(found, question, modules, settings, len(batch))
+    unsuitable, values = dict(found.unsuitable), _told_of_themselves(found, question, modules, settings, len(batch))
     if measured:
         other = None if rival is None or question.at is not None else model.task.question(rival)
         shown = {name: asked[name] for name in found.heat}
         wanted = {name: dict((chosen or {}).get(name, {})) for name in _measures(measured)}
-        work = measures.measure(model.network, batch, question, shown, wanted, heat=found.heat, rival=other)
-        for measure, by_method in finished(work).items():
+        done = yield from measures.measure(model.network, batch, question, shown, wanted, heat=found.heat, rival=other)
+        unsuitable |= done.unsuitable
+        for measure, by_method in done.values.items():
             for name, each in by_method.items():
                 values.setdefault(name, {})[measure] = each
     explanations = [
@@ -254,7 +324,7 @@ def _explained(
         for row, example in enumerate(examples)
         for name, heat in found.heat.items()
     ]
-    return explanations, dict(found.unsuitable)
+    return explanations, unsuitable
 
 
 def _used(

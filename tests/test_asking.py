@@ -10,7 +10,7 @@ from torch import nn
 from seewhy import asking, explaining, hooks, networks, passes, shelf
 from seewhy.model import Model
 from seewhy.tasks.classify import Classify
-from seewhy.types import Preprocessing
+from seewhy.types import Preprocessing, finished
 
 
 class Grid(nn.Module):
@@ -209,14 +209,16 @@ def test_measures_try_maps_of_a_channel_and_leave_out_what_needs_another_class(t
     path = tmp_path / "a.png"
     Image.fromarray((image().permute(1, 2, 0).numpy() * 255).astype(np.uint8)).save(path)
     model = assembled(Grid())
-    row = explaining.write_pictures(
-        model,
-        path,
-        model(path),
-        methods=["input_x_gradient"],
-        target="look:1",
-        measured=["deletion", "random_logit", "parameter_randomisation"],
-        out=tmp_path / "out",
+    row = finished(
+        explaining.write_pictures(
+            model,
+            path,
+            model(path),
+            methods=["input_x_gradient"],
+            target="look:1",
+            measured=["deletion", "random_logit", "parameter_randomisation"],
+            out=tmp_path / "out",
+        )
     )
     assert row["question"] == "channel 1 of look"
     assert set(row["faithfulness"]["input_x_gradient"]) == {"deletion", "parameter_randomisation"}

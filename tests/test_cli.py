@@ -144,6 +144,56 @@ def test_explain_forecasts_takes_settings_and_asks_inside_the_network(here, comm
     assert "it has channels 0 to 31" in command("explain", "x", photos / "cat" / "1.png", "--target", "conv1:32").err
 
 
+def test_explain_says_which_measures_were_left_out(command, photos):
+    ended = command("explain", "lite0", photos / "cat" / "1.png", "--method", "gradient", "--measure", "pointing")
+    assert ended.code == 0, ended.err
+    assert "  no pointing: The images have no masks of their objects\n" in ended.out
+
+
+def test_explain_shows_how_far_it_is_where_somebody_sees_it(command, photos, monkeypatch):
+    words = ("explain", "lite0", photos / "cat" / "1.png", photos / "cat" / "2.png", "--method", "gradient")
+    assert not command(*words).err
+    monkeypatch.setenv("FORCE_COLOR", "1")  # taken for a terminal
+    ended = command(*words)
+    assert "passes" in ended.err
+    assert "image 2 of 2" in ended.err
+    assert [line.split(":")[0] for line in ended.out.splitlines()[::2]] == [str(path) for path in words[2:4]]
+
+
+def test_an_interrupted_explain_leaves_the_last_map_and_says_what_it_rests_on(here, command, photos, monkeypatch):
+    from seewhy import explaining
+
+    write_pictures, struck = explaining.write_pictures, []
+
+    def interrupted(*given, **named):
+        work = write_pictures(*given, **named)
+        try:
+            while True:
+                progress = next(work)
+                if progress.done > 400 and not struck:
+                    struck.append(progress)
+                    signal.raise_signal(signal.SIGINT)
+                yield progress
+        except StopIteration as end:
+            return end.value
+        finally:
+            work.close()
+
+    monkeypatch.setattr(explaining, "write_pictures", interrupted)
+    command("train", photos, *QUICK, "--out", "x")
+    ended = command("explain", "x", photos / "cat" / "1.png", photos / "cat" / "2.png", "--method", "rise")
+    assert ended.code == 130
+    (file,) = (here / "explained").glob("*.json")
+    (picture,) = (here / "explained").glob("*.png")
+    assert picture.read_bytes().endswith(b"IEND\xaeB`\x82")
+    done = struck[0].done
+    assert 400 < done < 4001
+    assert ended.err.splitlines()[-1] == (
+        f"Interrupted. The maps that explained/{file.name} tells of rest on {done:,} of at most 4,001 passes."
+    )
+    assert json.loads(file.read_text())["unfinished"] == {"passes": done, "of": 4001}
+
+
 def test_a_learning_rate_is_suggested_for_people_and_for_programs_and_nothing_is_left(here, command, photos, content):
     before = content(here)
     asked = ("lr", photos, "--network", "resnet_tiny", "--batch", 8, "--threads", 1)

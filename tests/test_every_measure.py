@@ -43,7 +43,7 @@ def planted(rows: int = 3) -> tuple[nn.Module, Batch, Question, Question]:
 def measured(names=NAMES, *, heat=None, methods=METHODS, chunk=None, rows=3):
     network, batch, question, rival = planted(rows)
     asked = {name: {} for name in names}
-    return ended(measures.measure(network, batch, question, methods, asked, heat=heat, rival=rival, chunk=chunk))
+    return ended(measures.measure(network, batch, question, methods, asked, heat=heat, rival=rival, chunk=chunk)).values
 
 
 def ended(work):
@@ -121,11 +121,16 @@ def test_controls_stand_beside_methods_and_never_ask_the_network() -> None:
     assert all(heat.shape == (3, 12, 12) for heat in found.heat.values())
 
 
-def test_a_measure_that_lacks_what_it_needs_is_left_out() -> None:
+def test_a_measure_that_lacks_what_it_needs_is_left_out_and_says_why() -> None:
     network, batch, question, _ = planted()
     bare = Batch(batch.ids, batch.inputs)
     asked = {name: {} for name in ("pointing", "random_logit", "complexity")}
-    assert set(ended(measures.measure(network, bare, question, METHODS, asked))) == {"complexity"}
+    found = ended(measures.measure(network, bare, question, METHODS, asked))
+    assert set(found.values) == {"complexity"}
+    assert found.unsuitable == {
+        "pointing": "The images have no masks of their objects",
+        "random_logit": "There is no rival answer to explain",
+    }
 
 
 def test_two_measures_that_read_the_same_masks_run_them_once() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import nn
 from seewhy import data, decoding, explaining, files, networks, passes, shelf
 from seewhy.model import Model
 from seewhy.tasks.classify import Classify
-from seewhy.types import Preprocessing
+from seewhy.types import Preprocessing, finished
 
 
 class Corner(nn.Module):
@@ -88,7 +90,7 @@ def test_a_method_and_a_class_are_checked_by_name():
 )
 def test_no_file_name_leads_out_of_the_folder(tmp_path, name):
     model, path, out = corner(), picture(tmp_path / "data", name), tmp_path / "out"
-    row = explaining.write_pictures(model, path, model(path), methods=["gradient"], out=out)
+    row = finished(explaining.write_pictures(model, path, model(path), methods=["gradient"], out=out))
     (file,) = out.glob("*.png")
     assert row["pictures"] == {"gradient": str(file)}
     assert decoding.decode(file.read_bytes()).shape[2] == 3
@@ -101,20 +103,22 @@ def test_two_files_of_one_name_get_pictures_of_their_own(tmp_path):
     model, out = corner(), tmp_path / "out"
     for folder in ("a", "b"):
         path = picture(tmp_path / folder)
-        explaining.write_pictures(model, path, model(path), methods=["gradient"], out=out)
+        finished(explaining.write_pictures(model, path, model(path), methods=["gradient"], out=out))
     assert len(list(out.glob("*.png"))) == len(list(out.glob("*.npz"))) == len(list(out.glob("*.json"))) == 2
 
 
 def test_the_heat_and_what_was_asked_lie_beside_the_pictures(tmp_path):
     model, path = corner(), picture(tmp_path)
-    row = explaining.write_pictures(
-        model,
-        path,
-        model(path),
-        methods=["gradient", "grad_cam"],
-        target="light - dark",
-        layer="look",
-        out=tmp_path / "out",
+    row = finished(
+        explaining.write_pictures(
+            model,
+            path,
+            model(path),
+            methods=["gradient", "grad_cam"],
+            target="light - dark",
+            layer="look",
+            out=tmp_path / "out",
+        )
     )
     (told,) = (tmp_path / "out").glob("*.json")
     assert files.read_json(told) == row
@@ -127,7 +131,7 @@ def test_the_heat_and_what_was_asked_lie_beside_the_pictures(tmp_path):
 
 def test_the_whole_shelf_is_asked_by_one_word_and_what_is_unsuitable_says_why(tmp_path):
     model, path = corner(), picture(tmp_path)
-    row = explaining.write_pictures(model, path, model(path), methods=["all"], out=tmp_path / "out")
+    row = finished(explaining.write_pictures(model, path, model(path), methods=["all"], out=tmp_path / "out"))
     assert row["pictures"].keys() | row["unsuitable"].keys() == shelf.members("explainers").keys()
     assert "no attention" in row["unsuitable"]["chefer"]
     assert "grad_cam" in row["pictures"]
@@ -200,8 +204,15 @@ def test_what_explaining_costs_is_told_beforehand_and_is_not_less_than_it_does_c
 
 def test_maps_are_measured_beside_maps_that_never_asked_the_network(tmp_path):
     model, path, out = corner(), picture(tmp_path), tmp_path / "out"
-    row = explaining.write_pictures(
-        model, path, model(path), methods=["gradient", "lrp_gamma"], measured=["complexity", "random_logit"], out=out
+    row = finished(
+        explaining.write_pictures(
+            model,
+            path,
+            model(path),
+            methods=["gradient", "lrp_gamma"],
+            measured=["complexity", "random_logit"],
+            out=out,
+        )
     )
     assert set(row["pictures"]) == {"gradient", "lrp_gamma"}
     assert set(row["faithfulness"]) == {"gradient", "lrp_gamma", "control: edges", "control: centre", "control: random"}
@@ -209,3 +220,68 @@ def test_maps_are_measured_beside_maps_that_never_asked_the_network(tmp_path):
     assert row["faithfulness"]["control: random"]["random_logit"] == pytest.approx(1)
     with pytest.raises(KeyError, match="No measure 'complexiti'. Did you mean 'complexity'"):
         explaining.check(model, measured=["complexiti"])
+
+
+def test_what_a_measure_lacks_is_told_beside_what_methods_lack(tmp_path):
+    model, path = corner(), picture(tmp_path)
+    wishes = {"methods": ["gradient"], "target": "look:1", "measured": ["pointing", "random_logit", "complexity"]}
+    row = finished(explaining.write_pictures(model, path, model(path), out=tmp_path / "out", **wishes))
+    assert set(row["faithfulness"]["gradient"]) == {"complexity"}
+    assert row["unsuitable"] == {
+        "pointing": "The images have no masks of their objects",
+        "random_logit": "There is no rival answer to explain",
+    }
+
+
+def whole_files(folder):
+    """The one JSON of a folder and the heat beside it, once every file of it is seen to be whole."""
+    assert not list(folder.glob("*.unfinished"))
+    (told,) = map(files.read_json, folder.glob("*.json"))
+    with np.load(told["heat"], allow_pickle=False) as arrays:
+        heat = dict(arrays)
+    assert set(heat) == set(told["pictures"]) == set(told["passes"])
+    for file in told["pictures"].values():
+        assert decoding.decode(Path(file).read_bytes()).shape[2] == 3
+    return told, heat
+
+
+def test_what_is_given_up_leaves_the_last_maps_and_says_how_many_passes_they_rest_on(tmp_path):
+    model, path, out = corner(), picture(tmp_path), tmp_path / "out"
+    work = explaining.write_pictures(model, path, model(path), methods=["gradient", "rise"], out=out)
+    steps = [next(work) for _ in range(4)]
+    assert not out.exists()  # nothing is written twice where all is over soon
+    work.close()
+    told, sketch = whole_files(out)
+    assert (steps[-1].stage, steps[-1].total) == ("passes", 4002)
+    assert told["unfinished"] == {"passes": steps[-1].done, "of": 4002}
+    assert told["passes"] == {"gradient": 2, "rise": steps[-1].done}
+    assert 2 < steps[-1].done < 4002
+    said = explaining.unfinished(path, out)
+    assert (
+        said == f"The maps that {next(out.glob('*.json'))} tells of rest on {steps[-1].done:,} of at most 4,002 passes."
+    )
+    finished(explaining.write_pictures(model, path, model(path), methods=["gradient", "rise"], out=out))
+    told, heat = whole_files(out)
+    assert "unfinished" not in told
+    assert explaining.unfinished(path, out) is None
+    assert np.array_equal(sketch["gradient"], heat["gradient"])
+    assert np.corrcoef(sketch["rise"].ravel(), heat["rise"].ravel())[0, 1] > 0.7
+    assert not np.array_equal(sketch["rise"], heat["rise"])
+
+
+def test_pictures_are_written_over_with_better_ones_and_come_to_the_same(tmp_path, monkeypatch):
+    model, path, out = corner(), picture(tmp_path), tmp_path / "out"
+    wishes = {"methods": ["occlusion", "rise", "gradient"], "out": out}
+    plain = finished(explaining.write_pictures(model, path, model(path), **wishes))
+    at_the_end = {file.name: file.read_bytes() for file in out.iterdir()}
+    for file in out.iterdir():
+        file.unlink()
+    monkeypatch.setattr(explaining, "EVERY", 0.0)
+    work = explaining.write_pictures(model, path, model(path), **wishes)
+    first = next(work)
+    told, heat = whole_files(out)
+    assert told["unfinished"]["passes"] == first.done
+    assert set(heat) == {"gradient"}
+    assert finished(work) == plain
+    assert list(plain["pictures"]) == wishes["methods"]
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == at_the_end

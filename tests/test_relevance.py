@@ -12,7 +12,7 @@ from torch import nn
 from seewhy import passes, shelf
 from seewhy.types import Batch, Question
 
-RULES = ("lrp_epsilon", "lrp_gamma", "lrp_z_plus", "lrp_alpha_beta", "lrp")
+RULES = ("lrp_epsilon", "lrp_gamma", "lrp_z_plus", "lrp_alpha_beta", "lrp", "lrp_z_box")
 EXACT = {"lrp_epsilon": {"epsilon": 0.0}, "lrp": {"epsilon": 0.0}}
 
 
@@ -53,7 +53,8 @@ def relevance(network, image, method, which=0, **settings):
 def slow(rule, x, w, b, relevance, low=None, high=None):
     """R of inputs from R of outputs, one connection at a time. w: outputs x inputs."""
     given = [0.0] * len(x)
-    for j, row in enumerate(w.tolist()):
+    for j in relevance.nonzero()[:, 0].tolist():
+        row = w[j].tolist()
         z = [xi * wi for xi, wi in zip(x.tolist(), row, strict=True)]
         total = sum(z) + float(b[j])
         up, down = (
@@ -67,7 +68,7 @@ def slow(rule, x, w, b, relevance, low=None, high=None):
                 side, whole = (max(each, 0), up) if total > 0 else (min(each, 0), down)
                 share = (each + 0.25 * side) / (total + 0.25 * whole)
             elif rule == "lrp_z_plus":
-                share = max(each, 0) / up
+                share = max(each, 0) / up if up else each / down  # all of one sign
             elif rule == "lrp_alpha_beta":
                 share = 2 * max(each, 0) / up - min(each, 0) / down
             else:
@@ -90,6 +91,54 @@ def test_one_layer_shares_as_the_rule_says(method):
         expected = slow(method, image.flatten(), weight, bias, asked, [0.0] * 48, [1.0] * 48)
         found, _ = relevance(network, image, method, which, **EXACT.get(method, {}))
         torch.testing.assert_close(found[0], expected.view(3, 4, 4).sum(0), atol=1e-8, rtol=1e-6)
+
+
+def dense(first: nn.Module) -> nn.Module:
+    return nn.Sequential(first, nn.Linear(27, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2))
+
+
+def slow_z_box(layers, image, which, middle=0.0, spread=1.0):
+    """The z-box rule at the image and z+ above it, of linear layers with ReLUs between them."""
+    seen, x = [], (image.flatten() - middle) / spread
+    for layer in layers:
+        seen.append(x)
+        x = layer(x).relu() if layer is not layers[-1] else layer(x)
+    given = torch.where(torch.arange(len(x)) == which, x, 0)
+    for layer, x in reversed(list(zip(layers, seen, strict=True))):
+        rule = "z-box" if layer is layers[0] else "lrp_z_plus"
+        ends = [[(end - middle) / spread] * len(x) for end in (0.0, 1.0)]
+        given = slow(rule, x, layer.weight, layer.bias, given, *ends)
+    return given.view(image.shape[1:]).sum(0)
+
+
+@torch.no_grad()
+def test_the_box_of_a_dense_network_with_biases_is_the_rule_written_out():
+    network, image = seed(dense(nn.Flatten()), 11), images(4, 3, 3, 3)
+    layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+    for which in range(2):
+        found, conserved = relevance(network, image, "lrp_z_box", which)
+        expected = torch.stack([slow_z_box(layers, one[None], which) for one in image])
+        torch.testing.assert_close(found, expected, atol=1e-8, rtol=1e-6)
+        assert conserved == pytest.approx(1, abs=1e-6)
+
+
+class Normalised(nn.Module):
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, image):
+        return self.body((image - 0.4) / 0.2)
+
+
+@torch.no_grad()
+def test_black_and_white_are_what_the_normalisation_makes_of_them():
+    body, image = seed(dense(nn.Flatten()), 12), images(2, 3, 3, 3)
+    layers = [layer for layer in body if isinstance(layer, nn.Linear)]
+    found, conserved = relevance(Normalised(body), image, "lrp_z_box")
+    expected = torch.stack([slow_z_box(layers, one[None], 0, 0.4, 0.2) for one in image])
+    torch.testing.assert_close(found, expected, atol=1e-8, rtol=1e-6)
+    assert conserved == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.parametrize("method", ["lrp_gamma", "lrp_alpha_beta"])
@@ -117,7 +166,7 @@ def test_epsilon_zero_without_biases_is_input_times_gradient():
     assert conserved == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("method", ["lrp_epsilon", "lrp_gamma", "lrp_z_plus", "lrp_alpha_beta"])
+@pytest.mark.parametrize("method", ["lrp_epsilon", "lrp_gamma", "lrp_z_plus", "lrp_alpha_beta", "lrp_z_box"])
 def test_nothing_is_lost_or_made(method):
     network, image = seed(deep(True), 5), images(3, 3, 8, 8)
     _, conserved = relevance(network, image, method, **EXACT.get(method, {}))
@@ -182,7 +231,7 @@ class Branches(nn.Module):
         return self.last(torch.cat([x, y], 1).mean((2, 3)))
 
 
-@pytest.mark.parametrize("method", ["lrp_gamma", "lrp_z_plus"])
+@pytest.mark.parametrize("method", ["lrp_gamma", "lrp_z_plus", "lrp_z_box"])
 def test_residuals_gates_concatenation_and_reuse_conserve(method):
     network = seed(Branches(), 9)
     _, conserved = relevance(network, images(2, 3, 8, 8), method)
@@ -199,15 +248,6 @@ def test_networks_of_torchvision_conserve_as_they_are(name):
 
 def test_the_normalisation_before_the_first_layer_takes_no_relevance():
     """What arrives is the relevance of the normalised image: no part of it stays with the mean."""
-
-    class Normalised(nn.Module):
-        def __init__(self, body):
-            super().__init__()
-            self.body = body
-
-        def forward(self, image):
-            return self.body((image - 0.4) / 0.2)
-
     network, image = seed(deep(False), 3), images(2, 3, 8, 8)
     plain, _ = relevance(network, (image - 0.4) / 0.2, "lrp_gamma")
     through, conserved = relevance(Normalised(network), image, "lrp_gamma")

@@ -9,6 +9,7 @@ beside those that did.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,7 +23,15 @@ from seewhy.passes import Unsuitable
 from seewhy.passes.heating import Methods
 from seewhy.types import Batch, Progress, Question
 
-__all__ = ["CONTROLS", "Trial", "measure"]
+__all__ = ["CONTROLS", "Measured", "Trial", "measure"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """By measure, by method: one number an example; and of the measures that gave none why not."""
+
+    values: Mapping[str, Mapping[str, Float[Tensor, " batch"]]]
+    unsuitable: Mapping[str, str]
 
 
 def measure(
@@ -35,22 +44,24 @@ def measure(
     heat: Mapping[str, Float[Tensor, "batch height width"]] | None = None,
     rival: Question | None = None,
     chunk: int | None = None,
-) -> Generator[Progress, None, dict[str, dict[str, Float[Tensor, " batch"]]]]:
-    """By measure, by method: one number an example. All maps of a measure share its runs of the network.
+) -> Generator[Progress, None, Measured]:
+    """How well each map does by each measure. All maps of a measure share its runs of the network.
 
     `measures` gives the settings of each; `heat` saves explaining once more; `rival` is another answer, which some
-    measures need. A measure that this batch is unsuitable for (no masks, no rival) is left out. The network is as
-    before, errors included.
+    measures need. A measure that this batch is unsuitable for (no masks, no rival) is left out and says why. The
+    network is as before, errors included.
     """
     trial = Trial(network, batch, question, methods, heat, rival=rival, chunk=chunk)
     found: dict[str, dict[str, Tensor]] = {}
+    unsuitable: dict[str, str] = {}
     for number, (name, settings) in enumerate(measures.items()):
         yield Progress("measure", number, len(measures), note=name)
         try:
             with trial.looking():
                 values = shelf.load("measures", name).measure(trial, **settings)
-        except Unsuitable:
+        except Unsuitable as error:
+            unsuitable[name] = str(error)
             continue
         found[name] = dict(zip(trial.methods, torch.as_tensor(values).unbind(0), strict=True))
     yield Progress("measure", len(measures), len(measures))
-    return found
+    return Measured(found, unsuitable)

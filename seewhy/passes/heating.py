@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -42,11 +43,18 @@ class Explained:
     unsuitable: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sketch(Progress):
-    """Progress, with the heat of each method as it is by now: that of samples and paths gets better."""
+    """Progress in passes an example, with the `methods` whose evidence just got better: that of samples and paths does
+    so step by step."""
 
-    heat: Mapping[str, Tensor]
+    methods: tuple[str, ...]
+    draw: Callable[[], Mapping[str, Tensor]]
+
+    @cached_property
+    def heat(self) -> Mapping[str, Tensor]:
+        """The heat of these methods as it is by now; made when first asked for, before the next step."""
+        return self.draw()
 
 
 def explain(
@@ -80,7 +88,7 @@ def explaining(
     chunk: int | None = None,
     leave_out: bool = False,
 ) -> Generator[Sketch, None, Explained]:
-    """As `explain`, telling after each run how far it is, with the maps as they are by now."""
+    """As `explain`, telling after each run how far it is, with the maps as they are by now for whoever wants them."""
     asked = {name: needs_of(explainer, settings) for name, (explainer, settings) in methods.items()}
     needs = [need for some in asked.values() for need in some]
     work = gathering(network, batch, question, needs, budget=budget, chunk=chunk)
@@ -95,8 +103,8 @@ def explaining(
             for name, some in asked.items()
             if step.need in some and all(need in step.evidence.gathered for need in some)
         }
-        heat = _heats(step.evidence, batch, question, ready, leave_out=True)[0]
-        yield Sketch(step.stage, step.done, step.total, step.numbers, step.note, heat=heat)
+        draw = partial(_sketched, step.evidence, batch, question, ready)
+        yield Sketch(step.stage, step.done, step.total, step.numbers, step.note, methods=tuple(ready), draw=draw)
     return _explained(evidence, batch, question, methods, asked, leave_out=leave_out)
 
 
@@ -122,6 +130,10 @@ def needs_of(explainer: Explainer, settings: Mapping[str, Any]) -> tuple[Need, .
             known = ", ".join(sorted(kind.__name__ for kind in Need.__subclasses__()))
             raise TypeError(f"`needs` names {need!r}, which cannot be gathered; there are: {known}")
     return found
+
+
+def _sketched(evidence: Evidence, batch: Batch, question: Question, methods: Methods) -> Mapping[str, Tensor]:
+    return _heats(evidence, batch, question, methods, leave_out=True)[0]
 
 
 def _heats(

@@ -53,8 +53,8 @@ class Rule:
 class Relevance(Need):
     """Relevance of the image to the score; gives a Relevances.
 
-    `box` is for the layer that meets the image: its rule then knows that a pixel lies between black and white (the
-    z-box rule), for which two more images go through the network with each.
+    `box` is for the layer that meets the image, as it is or laid flat: its rule then knows that a pixel lies between
+    black and white (the z-box rule), for which two more images go through the network with each.
     """
 
     convolution: Rule = Rule()
@@ -211,9 +211,7 @@ class _Sharing:
     def shared(self, call: Call, weight: Tensor, bias: Tensor | None, dense: bool) -> Tensor:
         """The output of a linear map that gives relevance back by its rule, and to the image by the rule of the box."""
         x = call.input
-        meets = tuple(x.shape) == tuple(self.image) and (self._first is None or x is self._first)
-        if meets:
-            self._first = x
+        meets = self._meets(x)
         rule = self.need.linear if dense else self.need.convolution
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
@@ -252,8 +250,18 @@ class _Sharing:
         self.meet(torch.cat([x * back[0] - low * back[1] - high * back[2]] * 3))
         return torch.cat([torch.zeros_like(x)] * 3)
 
+    def _meets(self, x: Tensor) -> bool:
+        """Whether a linear map reads the image: as it is, or laid flat with every value in its place."""
+        whole = x if x.ndim == len(self.image) or x._base is None else x._base
+        laid_flat = whole.data_ptr() == x.data_ptr() and whole.numel() == x.numel() and whole.is_contiguous()
+        if tuple(whole.shape) != self.image or not (whole is x or (laid_flat and x.is_contiguous())):
+            return False
+        self._first = x if self._first is None else self._first
+        return x is self._first
+
     def meet(self, relevance: Tensor) -> None:
         """What the image got; of several layers that meet it, the sum."""
+        relevance = relevance.view(self.image)
         self.met = relevance if self.met is None else self.met + relevance
 
     def keep(self, relevance: Tensor) -> None:
