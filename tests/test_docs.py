@@ -187,6 +187,10 @@ def test_made_worlds_are_as_their_page_says(reader):
     play([block for blocks in sections("made_worlds.md").values() for block in blocks], reader)
 
 
+def test_images_are_changed_as_the_page_says(reader):
+    play([block for blocks in sections("interventions.md").values() for block in blocks], reader)
+
+
 @pytest.mark.parametrize("section", marked("models.md"))
 def test_models_are_loaded_as_the_page_says(section, reader):
     play(sections("models.md")[section], reader)
