@@ -1,0 +1,297 @@
+"""Which part of an image carries its class along, when that part alone is put into an image of another class?
+
+For each class, images of others get one region after the other from training images of that class, and, as the
+placebo, the same region from images of their own class: the seams are the same, whose content it is differs.
+
+    effect  = (score of the donor's class - score of the image's own) after - before,      in log-odds
+    regions = a grid of cells; the frame along the border; and marks
+
+A mark is a patch whose pixels repeat in the training images of one class and not in those of others. It is looked for
+before the network is asked anything: at each pixel a value v (a quartile of the class) is repeated where
+
+    share of the class within NEAR levels of v  >=  OFTEN   and   that share less the same of all others  >=  APART
+
+and v differs from the others' median by DIFFERENT levels or more. Pixels that touch are one patch. Where more than half
+of the frame repeats, it is the surroundings and no mark. What moves from image to image is not found this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, UInt8
+
+from seewhy import chance, hooks, ranks
+from seewhy.loading import Loader
+from seewhy.tables import Subject, Unavailable
+from seewhy.tables.intervention import POOL
+from seewhy.types import Batch, Dataset, Progress
+
+shared = True
+
+#: Levels of 0 to 255 within which two pixels are the same, and by how many a mark differs from what is usual.
+NEAR, DIFFERENT = 6, 24
+#: In which share of its class a mark's pixel must be, and by how much more often than elsewhere.
+OFTEN, APART = 0.4, 0.35
+#: Images of a class that are compared, and the fewest that tell anything.
+COMPARED, FEWEST = 100, 12
+#: The frame is so much of each side, and a mark no more than so much of the image.
+FRAME, LARGEST = 1 / 8, 1 / 8
+#: Pairs of one class for the grid and for a mark; pixels that may be looked at; pairs that are had whatever they cost.
+EACH, PROVED, PIXELS, LEAST = 24, 48, 9_000_000, 32
+BATCH = 256
+
+
+class Region(NamedTuple):
+    """A part of the image: kind "cell", "frame" or "mark", corners in pixels, of a mark its class and how often it is
+    in that class and in all others; `inside` says which of its pixels are meant, all for None."""
+
+    kind: str
+    top: int
+    left: int
+    bottom: int
+    right: int
+    label: str = ""
+    share: float = 1.0
+    elsewhere: float = 1.0
+    inside: Bool[np.ndarray, "height width"] | None = None
+
+    def mask(self, height: int, width: int) -> Bool[np.ndarray, "height width"]:
+        """Its pixels."""
+        found = np.zeros((height, width), bool)
+        found[self.top : self.bottom, self.left : self.right] = True
+        return found if self.inside is None else found & self.inside
+
+
+class Pair(NamedTuple):
+    """Places: of an image, of a donor of another class, and of one of its own class."""
+
+    image: int
+    other: int
+    same: int
+
+
+def make(
+    subject: Subject, *, cells: int = 4, pairs: int = 96, count: int = 500
+) -> Generator[Progress, None, dict[str, Any]]:
+    """`regions`, one entry a region, and `trials`, one entry a region and pair, as columns.
+
+    Costs 2 passes a region and pair, and 1 a pair: 18 regions and 96 pairs of 32 x 32 pixels come to 3,552.
+    """
+    loader = subject.loader("test", count)
+    pool = subject.loader("train" if "train" in subject.material.dataset.splits else "test", POOL)
+    yield from loader.prepare()
+    yield from pool.prepare()
+    classes = [name for name in subject.model.classes if name in set(map(str, pool.dataset.targets))]
+    if len(classes) < 2:
+        raise Unavailable("it takes images of two classes to put a part of one into the other")
+    height, width = subject.model.task.preprocessing.size
+    marks = _marks(pool, classes, subject.settings.seed)
+    off = np.zeros((height, width), bool)
+    for mark in marks:
+        off |= mark.mask(height, width)
+    regions = [*_grid(height, width, cells), _frame(height, width, ~off), *marks]
+    grid = len(regions) - len(marks)
+    wanted = max(pairs, EACH * len(classes))
+    wanted = min(wanted, max(LEAST, PIXELS // (height * width * (2 * grid + 1))))
+    plan = [(range(grid), pair) for pair in _pairs(loader.dataset, pool.dataset, classes, wanted, subject.settings.seed)]
+    for place, mark in enumerate(marks, start=grid):
+        drawn = _pairs(loader.dataset, pool.dataset, [mark.label], PROVED, subject.settings.seed)
+        plan += [(range(place, place + 1), pair) for pair in drawn]
+    if not plan:
+        raise Unavailable("no image has a label whose class is among those of the training images")
+    mine = plan[ranks.share(len(plan))]
+    parts = yield from ranks.from_each(_tried(subject, loader, pool, regions, mine))
+    trials = {name: [value for part in parts for value in part[name]] for name in parts[0]}
+    said = [_told(region, loader, height, width) for region in regions]
+    return {"regions": said, "trials": trials, "size": [height, width], "cells": cells, "classes": classes}
+
+
+def _told(region: Region, loader: Loader, height: int, width: int) -> dict[str, Any]:
+    """A region as plain values; `covered` is which share of it lies on the object, None where that is not known."""
+    masks = loader.batch(range(min(len(loader), COMPARED))).masks
+    inside = torch.from_numpy(region.mask(height, width))
+    covered = None if masks is None or not masks.any() else float(masks[masks.any((1, 2))][:, inside].float().mean())
+    return {**{name: value for name, value in region._asdict().items() if name != "inside"}, "covered": covered}
+
+
+# --------------------------------------------------------------------------------------------------- what is tried
+
+
+def _grid(height: int, width: int, cells: int) -> list[Region]:
+    rows, columns = ([side * place // cells for place in range(cells + 1)] for side in (height, width))
+    return [
+        Region("cell", rows[row], columns[column], rows[row + 1], columns[column + 1])
+        for row in range(cells)
+        for column in range(cells)
+    ]
+
+
+def _frame(height: int, width: int, free: Bool[np.ndarray, "height width"]) -> Region:
+    """Along the border, without what is a mark."""
+    down, across = (max(1, round(side * FRAME)) for side in (height, width))
+    inside = free.copy()
+    inside[down : height - down, across : width - across] = False
+    return Region("frame", 0, 0, height, width, inside=inside)
+
+
+def _pairs(dataset: Dataset, pool: Dataset, classes: Sequence[str], wanted: int, seed: int) -> list[Pair]:
+    """Images of other classes for each of the classes in turn, each image once, in an order drawn by their ids."""
+    own = [str(target) if target is not None else "" for target in dataset.targets]
+    labels = np.array([str(target) for target in pool.targets])
+    donors = {str(name): np.flatnonzero(labels == name).tolist() for name in np.unique(labels)}
+    drawn = chance.uniform(chance.keys(list(dataset.ids)), seed=seed, stream="transplants", draws=3).numpy()
+    usable = [place for place in np.argsort(drawn[:, 0], kind="stable").tolist() if own[place] in donors]
+    waiting = {name: iter([place for place in usable if own[place] != name]) for name in classes}
+    taken: set[int] = set()
+    pairs: list[Pair] = []
+    while waiting:
+        for name in list(waiting):
+            image = next((place for place in waiting[name] if place not in taken), None)
+            if image is None:
+                del waiting[name]
+                continue
+            taken.add(image)
+            same = [place for place in donors[own[image]] if pool.ids[place] != dataset.ids[image]]
+            if same:
+                chosen = (some[int(number * len(some))] for some, number in zip((donors[name], same), drawn[image, 1:], strict=True))
+                pairs.append(Pair(image, *chosen))
+            if len(pairs) == wanted:
+                return pairs
+    return pairs
+
+
+def _tried(
+    subject: Subject, loader: Loader, pool: Loader, regions: Sequence[Region], plan: Sequence[tuple[range, Pair]]
+) -> Generator[Progress, None, dict[str, list[Any]]]:
+    """What each region of each pair does, as columns."""
+    task, device = subject.model.task, subject.device
+    network = subject.model.network.to(device)
+    height, width = task.preprocessing.size
+    masks = torch.from_numpy(np.stack([region.mask(height, width) for region in regions])).to(device)
+    names = ("region", "image", "donor", "own", "class", "effect", "placebo", "turned", "placebo_turned")
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    most = max((len(of) for of, _ in plan), default=1)
+    step = max(1, BATCH // most)
+    for start in range(0, len(plan), step):
+        part = plan[start : start + step]
+        pairs = [pair for _, pair in part]
+        rows = [row for row, (of, _) in enumerate(part) for _ in of]
+        asked = [place for of, _ in part for place in of]
+        images, other, same = (
+            source.batch([getattr(pair, name) for pair in pairs]).to(device)
+            for source, name in ((loader, "image"), (pool, "other"), (pool, "same"))
+        )
+        own = [str(loader.dataset.targets[pair.image]) for pair in pairs]
+        theirs = [str(pool.dataset.targets[pair.other]) for pair in pairs]
+        with hooks.frozen(network), torch.inference_mode():
+
+            def said(batch: Batch, of: Sequence[int]) -> tuple[list[float], list[bool]]:
+                output = network(**batch.inputs)
+                score = (task.question([theirs[row] for row in of]) - task.question([own[row] for row in of])).score
+                answers = [str(answer.value) for answer in task.decode(output)]
+                return score(output).tolist(), [answer == theirs[row] for answer, row in zip(answers, of, strict=True)]
+
+            before, already = said(images, range(len(pairs)))
+            after = []
+            for donors in (other, same):
+                given, taken = (batch.rows(rows) for batch in (images, donors))
+                mixed = torch.where(masks[asked][:, None], taken.inputs["image"], given.inputs["image"])
+                after.append(said(given.with_inputs(image=mixed), rows))
+        (scores, turned), (placebo, placebo_turned) = after
+        columns["region"] += asked
+        columns["image"] += [loader.dataset.ids[pairs[row].image] for row in rows]
+        columns["donor"] += [pool.dataset.ids[pairs[row].other] for row in rows]
+        columns["own"] += [own[row] for row in rows]
+        columns["class"] += [theirs[row] for row in rows]
+        columns["effect"] += [score - before[row] for score, row in zip(scores, rows, strict=True)]
+        columns["placebo"] += [score - before[row] for score, row in zip(placebo, rows, strict=True)]
+        columns["turned"] += [bool(now and not already[row]) for now, row in zip(turned, rows, strict=True)]
+        columns["placebo_turned"] += [
+            bool(now and not already[row]) for now, row in zip(placebo_turned, rows, strict=True)
+        ]
+        yield Progress("transplant", start + len(part), len(plan))
+    return columns
+
+
+# -------------------------------------------------------------------------------------------------- what repeats
+
+
+def _marks(pool: Loader, classes: Sequence[str], seed: int) -> list[Region]:
+    """At most one mark a class, the plainest."""
+    labels = np.array([str(target) for target in pool.dataset.targets])
+    drawn = chance.order(chance.keys(list(pool.dataset.ids)), seed=seed, epoch=0).numpy()
+    by_class = {name: drawn[labels[drawn] == name] for name in classes}
+    enough = {name: rows[:COMPARED] for name, rows in by_class.items() if len(rows) >= FEWEST}
+    if len(enough) < 2:
+        return []
+    each = max(FEWEST, COMPARED // (len(enough) - 1))
+    pixels = {name: _bytes(pool, rows.tolist()) for name, rows in enough.items()}
+    found = []
+    for name, own in pixels.items():
+        others = np.concatenate([held[:each] for other, held in pixels.items() if other != name])
+        mark = repeated(own, others)
+        if mark is not None:
+            found.append(mark._replace(label=name))
+    return found
+
+
+def _bytes(pool: Loader, rows: Sequence[int]) -> UInt8[np.ndarray, "images height width 3"]:
+    images = pool.batch(rows).inputs["image"]
+    return images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+
+def repeated(
+    own: UInt8[np.ndarray, "images height width 3"], others: UInt8[np.ndarray, "others height width 3"]
+) -> Region | None:
+    """The patch that repeats in a class's images and not in others, None where there is none or it is no patch."""
+    from scipy import ndimage
+
+    height, width = own.shape[1:3]
+    share, elsewhere = _alike(own, others)
+    pixels = (share >= OFTEN) & (share - elsewhere >= APART)
+    border = _frame(height, width, np.ones((height, width), bool)).mask(height, width)
+    if not pixels.any() or pixels[border].mean() > 0.5:
+        return None
+    touching = ndimage.binary_dilation(pixels, np.ones((3, 3)), iterations=max(1, min(height, width) // 48))
+    names, count = ndimage.label(touching, np.ones((3, 3)))
+    weights = ndimage.sum_labels((share - elsewhere) * pixels, names, np.arange(1, count + 1))
+    for name in np.argsort(-weights) + 1:
+        here = pixels & (names == name)
+        rows, columns = np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))
+        room = min(height, width) // 32  # a seam of what surrounds it
+        top, left = max(0, rows[0] - room), max(0, columns[0] - room)
+        bottom, right = min(height, rows[-1] + 1 + room), min(width, columns[-1] + 1 + room)
+        small = (bottom - top) * (right - left) <= LARGEST * height * width
+        if small and here.sum() >= max(1, height * width // 1000) and _off_the_middle(top, left, bottom, right, own.shape):
+            shares = float(share[here].mean()), float(elsewhere[here].mean())
+            return Region("mark", int(top), int(left), int(bottom), int(right), "", *shares)
+    return None
+
+
+def _off_the_middle(top: int, left: int, bottom: int, right: int, shape: tuple[int, ...]) -> bool:
+    """Whether its middle lies in the outer quarter of the image, above, below, left or right."""
+    height, width = shape[1:3]
+    down, across = (top + bottom) / 2 / height, (left + right) / 2 / width
+    return not (0.25 < down < 0.75 and 0.25 < across < 0.75)
+
+
+def _alike(
+    own: UInt8[np.ndarray, "images height width 3"], others: UInt8[np.ndarray, "others height width 3"]
+) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
+    """At each pixel how often the class, and how often others, have the value of the class that sets them most apart."""
+    usual = np.median(others, axis=0)
+    best, best_elsewhere = (np.zeros(own.shape[1:3]) for _ in range(2))
+    for quartile in (25, 50, 75):
+        value = np.percentile(own, quartile, axis=0, method="nearest").astype(np.int16)
+        shares = [
+            (np.abs(images.astype(np.int16) - value).max(3) <= NEAR).mean(0) if len(images) else np.zeros(best.shape)
+            for images in (own, others)
+        ]
+        unusual = np.abs(value - usual).max(2) >= DIFFERENT
+        better = unusual & (shares[0] - shares[1] > best - best_elsewhere)
+        best, best_elsewhere = (np.where(better, new, old) for new, old in zip(shares, (best, best_elsewhere), strict=True))
+    return best, best_elsewhere
