@@ -21,11 +21,14 @@ import torch
 from seewhy import fitting, imaging, predicting, ranks, shelf
 from seewhy.cache import Cache, files_of, table_in
 from seewhy.exports import html, json
+from seewhy.interventions import Change
+from seewhy.loading import Loader
 from seewhy.model import Model
 from seewhy.planner import Planner, Unavailable
 from seewhy.run import Run, pictures
 from seewhy.settings import Settings, class_mapping, class_names
-from seewhy.types import Explanation, Finding, Need, Pillar, Progress, Report, Tables
+from seewhy.tables.intervention import changing
+from seewhy.types import Explanation, Finding, Need, Pillar, Progress, Report, Tables, finished, picture_key
 
 #: The longer side of a thumbnail in pixels, and of one that is explained; and how many there may be.
 SMALL, LARGE, MOST_IMAGES = 96, 224, 400
@@ -212,6 +215,8 @@ def _thumbnails(planner: Planner, findings: Iterable[Finding]) -> dict[str, np.n
     places = {id: place for place, id in enumerate(dataset.ids)}
     entries = [entry for finding in findings for entry in finding.evidence]
     explained = {id for entry in entries for id in entry.get("ids", ())}
+    changed = [entry for entry in entries if entry.get("kind") == "changed"]
+    explained |= {item["id"] for entry in changed for item in entry["items"]}
     named = dict.fromkeys(item["id"] for entry in entries for item in entry.get("items", ()))
     found = {}
     for id in [*explained, *named][:MOST_IMAGES]:
@@ -219,7 +224,29 @@ def _thumbnails(planner: Planner, findings: Iterable[Finding]) -> dict[str, np.n
             pixels = dataset.pixels(places[id])
             seen = imaging.fit_pixels(pixels, planner.model.preprocessing) if id in explained else pixels
             found[id] = imaging.thumbnail(seen, LARGE if id in explained else SMALL)
+    for entry in changed:
+        if "change" in entry:
+            found |= _after(planner, entry, places)
     return found
+
+
+def _after(planner: Planner, entry: Mapping[str, Any], places: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Thumbnails of examples as a change makes them, each by its `picture_key`."""
+    subject = planner.subject
+    rows = [places[item["id"]] for item in entry["items"] if item["id"] in places]
+    if subject is None or not rows:
+        return {}
+    asked = entry["change"]
+    change = Change(asked["intervention"], asked.get("strength"), tuple((asked.get("settings") or {}).items()))
+    loader = Loader(subject.material.dataset.subset(rows), subject.model.task)
+    apply = finished(changing(subject, change, loader))
+    after = apply(loader.batch(range(len(rows))).to(subject.device)).inputs["image"]
+    pixels = after.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+    ids = loader.dataset.ids
+    return {
+        picture_key(id, entry["condition"]): imaging.thumbnail(each, LARGE)
+        for id, each in zip(ids, pixels, strict=True)
+    }
 
 
 def _facts(planner: Planner, began: float, command: str, findings: Iterable[Finding]) -> dict[str, Any]:

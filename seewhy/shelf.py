@@ -127,6 +127,32 @@ def fitting(shelf: str, name: str, settings: Mapping[str, Any]) -> dict[str, Any
     return found
 
 
+def called(text: str) -> tuple[str, float | None, tuple[tuple[str, Any], ...]]:
+    """A member as one types it with its strength and settings: "jpeg_compression:3", "background:into=plain,seam=2".
+
+    A value that is no Python literal is a word. Raises ValueError for a part that is neither a number nor settings.
+    """
+    name, *parts = text.split(":")
+    strength: float | None = None
+    settings: list[tuple[str, Any]] = []
+    for part in parts:
+        if "=" not in part:
+            try:
+                strength = float(part)
+            except ValueError:
+                raise ValueError(
+                    f"{text!r} has {part!r}; after a name come a strength, or settings as name=value"
+                ) from None
+            continue
+        for entry in part.split(","):
+            key, _, value = entry.partition("=")
+            try:
+                settings.append((key.strip(), ast.literal_eval(value)))
+            except (ValueError, SyntaxError):
+                settings.append((key.strip(), value))
+    return name, strength, tuple(settings)
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """ "Did you mean 'occlusion'? " with the likeliest of the names, or nothing."""
     close = difflib.get_close_matches(name.lower(), {known.lower(): known for known in names}, n=1, cutoff=0.6)

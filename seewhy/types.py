@@ -518,12 +518,17 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
 
 
+def picture_key(id: str, condition: str = "") -> str:
+    """The name of a thumbnail: of an example as it is, or as it was changed under a condition."""
+    return f"{condition} of {id}" if condition else id
+
+
 @dataclass(frozen=True, eq=False)
 class Report:
     """A run's facts and its findings, most severe first.
 
-    `images` are the thumbnails (uint8, height x width x 3) of the examples that findings name; `explanations` the
-    pictures' heat. Both may be empty: a report without images loses pictures, never findings.
+    `images` are the thumbnails (uint8, height x width x 3) of the examples that findings name, by `picture_key`;
+    `explanations` the pictures' heat. Both may be empty: a report without images loses pictures, never findings.
     """
 
     facts: Mapping[str, Any]

@@ -19,12 +19,18 @@ def predicted(
     classes: tuple[str, ...] | None = None,
     logs: np.ndarray | None = None,
     parts: pa.Table | None = None,
+    ids: Sequence[str] | None = None,
     **more: Any,
 ) -> Predictions:
-    """What a network said of images i0, i1, ...; further columns, or tags, by name."""
+    """What a network said of images i0, i1, ... or of those named; further columns, or tags, by name."""
     n = len(target)
     columns: dict[str, Any] = {name: [None] * n for name in PREDICTION_COLUMNS.names}
-    columns |= {"id": [f"i{row}" for row in range(n)], "condition": [""] * n, "target": target, "answer": answer}
+    columns |= {
+        "id": [f"i{row}" for row in range(n)] if ids is None else ids,
+        "condition": [""] * n,
+        "target": target,
+        "answer": answer,
+    }
     columns["right"] = [None if t is None else float(a == t) for a, t in zip(answer, target, strict=True)]
     columns["confidence"] = [None] * n if confidence is None else list(confidence)
     columns |= {name: values for name, values in more.items() if name in columns}

@@ -28,7 +28,7 @@ AUDITS = tuple(shelf.members("audits"))
 WRONG = re.compile(
     r"\bnan\b|\binf\b|\bunknown\b|(?<!^)\bNone\b|-0\.0 |array\(|np\.|\b1 (images|mistakes|classes|times)\b"
 )
-KINDS = {"bars", "matrix", "curve", "table", "examples", "explanations"}
+KINDS = {"bars", "matrix", "curve", "table", "examples", "changed", "explanations"}
 NAMES = ("cat", "dog", "=1+1", "<script>alert(1)</script>", "x" * 200)
 
 
@@ -77,7 +77,15 @@ def tables(baseline: Predictions, *, bare: bool = False) -> Tables:
             },
             Need("explanations", methods=("gradient", "grad_cam", "occlusion"), count=12): explanations,
         }
+        made |= {need: under(baseline) for need in shelf.load("audits", "effects").needs() if need not in made}
     return Tables(made, baseline.classes, "test", 3)
+
+
+def under(baseline: Predictions) -> Predictions:
+    """What is said under some change: every third answer is another, and some of the rows are not asked."""
+    said = baseline.where(np.arange(0, len(baseline), 2))
+    answers = ["dog" if row % 3 == 0 else answer for row, answer in enumerate(said["answer"])]
+    return predictions(list(said["target"]), answers, ids=list(said["id"]), condition=["a change"] * len(said))
 
 
 def usual(n: int = 120) -> Predictions:

@@ -13,6 +13,7 @@ from typing import Any
 
 from seewhy.exports import _axes, _words
 from seewhy.exports._axes import Axis, Tick
+from seewhy.types import picture_key
 
 #: How much of a chart a page shows; the whole of it stands in findings.json.
 BAR_ROWS, TABLE_ROWS, TABLE_COLUMNS, MATRIX_SIDE, CURVE_POINTS, PICTURES = 40, 60, 12, 24, 200, 24
@@ -350,6 +351,28 @@ def examples(evidence: Mapping[str, Any]) -> Examples:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """Examples by id as they are and as they were changed, with a caption; `after` is the key of the second picture."""
+
+    title: str
+    items: tuple[tuple[str, str, str], ...]
+    note: str
+    kind: str = "changed"
+
+
+def changed(evidence: Mapping[str, Any]) -> Changed:
+    """The first examples; the others are named in findings.json."""
+    items, usual = evidence["items"], evidence.get("condition")
+    shown = tuple(
+        (id, picture_key(id, str(item.get("condition") or usual)), str(item.get("caption") or ""))
+        for item in items[:PICTURES]
+        for id in (str(item["id"]),)
+    )
+    note = f"The first {PICTURES} of {len(items):,} are shown." if len(items) > PICTURES else ""
+    return Changed(evidence.get("title") or "", shown, note)
+
+
+@dataclass(frozen=True)
 class Explained:
     """Which examples, looked at by which methods; the heat is looked up by id and method."""
 
@@ -382,6 +405,7 @@ KINDS = {
     "curve": curve,
     "table": table,
     "examples": examples,
+    "changed": changed,
     "explanations": explained,
 }
 

@@ -188,7 +188,7 @@ def _shown(report: Report, told: list[dict[str, Any]]) -> Iterator[Shown]:
         anchor = re.sub(r"[^a-z0-9]+", "-", finding.id.lower()).strip("-")[:60] or "finding"
         taken[anchor] += 1
         evidence = list(plain["evidence"])
-        pictured = any(entry.get("kind") in ("examples", "explanations") for entry in evidence)
+        pictured = any(entry.get("kind") in ("examples", "changed", "explanations") for entry in evidence)
         if finding.examples and not pictured:
             items = [{"id": id} for id in finding.examples]
             evidence.append({"kind": "examples", "title": "Examples", "items": items})
@@ -305,6 +305,8 @@ def _wanted(report: Report, shown: tuple[Shown, ...]) -> dict[str, Callable[[], 
         for drawing in each.drawings:
             if drawing.kind == "examples":
                 ids, side = [id for id, _ in drawing.items], EXAMPLE_SIDE
+            elif drawing.kind == "changed":
+                ids, side = [key for id, after, _ in drawing.items for key in (id, after)], EXAMPLE_SIDE
             elif drawing.kind == "explanations":
                 ids, side = [row.id for row in drawing.rows], EXPLANATION_SIDE
                 keys = [window.key for row in drawing.rows for window, _ in row.cells if window]

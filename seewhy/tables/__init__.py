@@ -49,8 +49,12 @@ class Subject:
     def loader(self, split: str, count: int | None = None) -> Loader:
         """At most `count` rows of a split, drawn by their ids, so that fewer are always among more; None for all.
 
-        Raises Unavailable where the split is empty.
+        `count` is meant for images of up to 64 pixels a side; of larger ones, which cost more, fewer are taken, down to
+        a fifth. Raises Unavailable where the split is empty.
         """
+        if count is not None:
+            height, width = self.model.preprocessing.size
+            count = max(min(count, round(count * 64**2 / (height * width))), -(-count // 5))
         key = (split, count)
         if key not in self._loaders:
             rows = self.split(split)
