@@ -15,8 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seewhy.measures._imputing import imputed
 from seewhy.measures._trial import Trial
+from seewhy.passes.fillings import imputed
 
 better = "higher"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
@@ -86,3 +86,51 @@ def inpainted(
         coarser = functional.interpolate(filling, size=weight.shape[2:], mode="bilinear", align_corners=False)
         filling = torch.lerp(coarser, colour, weight)
     return filling
+
+
+#: The sum of squared residuals below which a channel of an image counts as solved.
+SOLVED = 1e-8
+
+
+def imputed(
+    image: Float[Tensor, "batch channels height width"],
+    hidden: Bool[Tensor, "batch height width"],
+    *,
+    noise: float = 0.01,
+    iterations: int = 200,
+) -> Float[Tensor, "batch channels height width"]:
+    """Each hidden pixel the mean of its eight neighbours, the straight ones twice as heavy; then a little noise.
+
+    So that what was taken away leaves no edge to be seen. One linear system an image (Rong et al. 2022,
+    https://arxiv.org/abs/2202.00449, section 4), here its symmetric form, solved by conjugate gradients without ever
+    building the matrix, beginning with what `inpainted` says. Where all is hidden: the image's mean.
+    """
+    channels = image.shape[1]
+    weights = image.new_tensor([[1.0, 2.0, 1.0], [2.0, 0.0, 2.0], [1.0, 2.0, 1.0]]).expand(channels, 1, 3, 3) / 12
+    free = hidden[:, None].to(image.dtype)
+
+    def around(values: Tensor) -> Tensor:
+        return functional.conv2d(values, weights, padding=1, groups=channels)
+
+    degree = around(torch.ones_like(image))  # less at the edge of the image
+
+    def apply(values: Tensor) -> Tensor:
+        return free * (degree * values - around(values))
+
+    nothing = free.amin((2, 3), keepdim=True)  # 1 where all is hidden: nothing to go by
+    start = torch.lerp(inpainted(image * (1 - free), 1 - free), image.mean((2, 3), keepdim=True), nothing)
+    x = free * start
+    residual = (1 - nothing) * (free * around(image * (1 - free)) - apply(x))
+    direction, size = residual, residual.square().sum((2, 3), keepdim=True)
+    for _ in range(iterations):
+        going = size > SOLVED  # each image stops by itself, whatever else is in the batch
+        if not going.any():
+            break
+        onward = apply(direction)
+        step = going * size / (direction * onward).sum((2, 3), keepdim=True).clamp(min=1e-30)
+        x, residual = x + step * direction, residual - step * onward
+        before, size = size, residual.square().sum((2, 3), keepdim=True)
+        direction = residual + size / before.clamp(min=1e-30) * direction
+    if noise:
+        x = x + noise * torch.randn(image.shape[1:], generator=torch.Generator().manual_seed(0)).to(image)
+    return torch.where(hidden[:, None], x, image)

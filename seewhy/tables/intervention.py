@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
-from seewhy import interventions
+from seewhy import interventions, objects
 from seewhy.loading import Loader
 from seewhy.predicting import predict
 from seewhy.tables import Subject, Unavailable
@@ -42,8 +41,7 @@ def make(
     apply = yield from changing(subject, change, loader)
     found = yield from predict(network, loader, condition=str(change), change=apply, device=subject.device)
     if "masks" in change.needs:
-        masks = loader.batch(range(len(loader))).masks
-        guessed = np.ones(len(loader), bool) if masks is None else ~masks.any((1, 2)).numpy()
+        guessed = ~objects.known(loader.batch(range(len(loader)))).numpy()
         found = Predictions(found.table.append_column(GUESSED, pa.array(guessed)), found.classes, found.parts)
     return found
 

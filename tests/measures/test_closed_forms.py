@@ -9,8 +9,8 @@ from scipy import stats
 from torch import nn
 
 from seewhy import measures, shelf
-from seewhy.measures._imputing import imputed
 from seewhy.measures._likeness import rank_correlation
+from seewhy.passes.fillings import imputed
 from seewhy.types import Batch, Question
 
 ANY = (shelf.load("explainers", "gradient"), {})
