@@ -31,7 +31,9 @@ pillar: Pillar = "cause"
 #: With fewer pairs nothing is said of a region.
 LEAST = 8
 #: A cell that lies on the object with no more than this share of it is off the object.
-OFF = 0.02
+OFF = 0.005
+#: What moves the log-odds by less than this is no shortcut, however sure it is.
+ZONE = 0.1
 #: How many decisions must turn, beyond the placebo's, for a finding to be so grave.
 GRAVE: tuple[tuple[float, Severity], ...] = ((0.4, "critical"), (0.1, "serious"), (0.03, "moderate"))
 SOURCE = (
@@ -114,12 +116,11 @@ def _carried(table: Mapping[str, Any], seed: int, level: float, draws: int) -> l
 
 def _named(carried: Sequence[Carried], alpha: float) -> Iterator[tuple[Carried, str]]:
     """Those that are shortcuts, and as what: "mark", "cell" or "frame"."""
-    sure = [each for each in carried if each.p < alpha]
+    sure = [each for each in carried if each.p < alpha and (each.logodds.value >= ZONE or each.turned.low > 0)]
     marks = [each for each in sure if each.region["kind"] == "mark"]
     yield from ((each, "mark") for each in marks)
     # In an image of two classes what speaks against one speaks for the other: a place is named once, for a mark first.
     frames = [each for each in sure if each.region["kind"] == "frame"]
-    frames = [each for each in frames if each.turned.low > 0 or each.logodds.value >= 0.5]
     strongest = max(frames, key=lambda each: each.logodds.value, default=None)
     if strongest is not None:
         yield strongest, "frame"

@@ -1,0 +1,78 @@
+"""How bright, how full of contrast, of which colour and how sharp is an image, or a part of it?
+
+    brightness   mean luma, .299 R + .587 G + .114 B (Rec. 601)
+    contrast     spread (standard deviation) of the luma
+    colour       mean colour less its luma: three numbers, of which two are free; 0 for grey
+    sharpness    spread of what a mean over 3 x 3 pixels takes away from the luma
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from seewhy import objects
+from seewhy.types import Batch
+
+#: Rec. 601's weights of red, green and blue.
+LUMA = (0.299, 0.587, 0.114)
+PROPERTIES = ("brightness", "contrast", "colour", "sharpness")
+PLACES = ("all", "object", "background")
+
+
+def region(batch: Batch, where: str) -> Bool[Tensor, "batch height width"]:
+    """All pixels, the object's, or all others. Raises ValueError for another word."""
+    if where not in PLACES:
+        raise ValueError(f"A region is one of {', '.join(PLACES)}, not {where!r}")
+    if where == "all":
+        image = batch.inputs["image"]
+        return torch.ones(len(image), *image.shape[2:], dtype=torch.bool, device=image.device)
+    objects_of = objects.found(batch)
+    return objects_of if where == "object" else ~objects_of
+
+
+def inner(region: Bool[Tensor, "batch height width"]) -> Bool[Tensor, "batch height width"]:
+    """Without the pixels on its edge, in which two things may be mixed; the region itself where that leaves nothing."""
+    within = ~objects.grown(~region, 1)
+    return torch.where(within.flatten(1).any(1)[:, None, None], within, region)
+
+
+def measured(
+    image: Float[Tensor, "batch 3 height width"], where: Bool[Tensor, "batch height width"]
+) -> dict[str, Float[Tensor, "batch numbers"]]:
+    """Each of PROPERTIES over the pixels of a region; 0 where the region is empty."""
+    colour, gray = mean(image, where), luma(image)
+    brightness = torch.einsum("bc,c->b", colour, colour.new_tensor(LUMA))[:, None]
+    return {
+        "brightness": brightness,
+        "contrast": spread(gray, where),
+        "colour": colour - brightness,
+        "sharpness": spread(gray - blurred(gray), where),
+    }
+
+
+def luma(image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 1 height width"]:
+    """In [0, 1]."""
+    return torch.einsum("bchw,c->bhw", image, image.new_tensor(LUMA))[:, None]
+
+
+def blurred(image: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch channels height width"]:
+    """The mean over 3 x 3 pixels; the border goes on as it is."""
+    return functional.avg_pool2d(functional.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+
+
+def mean(
+    image: Float[Tensor, "batch channels height width"], where: Bool[Tensor, "batch height width"]
+) -> Float[Tensor, "batch channels"]:
+    """Over the pixels of a region."""
+    weight = where[:, None].to(image.dtype)
+    return (image * weight).sum((2, 3)) / weight.sum((2, 3)).clamp(min=1)
+
+
+def spread(
+    plane: Float[Tensor, "batch 1 height width"], where: Bool[Tensor, "batch height width"]
+) -> Float[Tensor, "batch 1"]:
+    """Standard deviation over the pixels of a region."""
+    return mean((plane - mean(plane, where)[:, :, None, None]).square(), where).sqrt()
