@@ -208,7 +208,7 @@ def _keep_pillow_quiet() -> None:
 
 
 def camera(content: bytes) -> str:
-    """Maker and model of the camera that an image file names in its EXIF, without decoding it; "" where it names none."""
+    """Maker and model of the camera that an image file names in its EXIF, read without decoding it; "" for none."""
     if not content or len(content) > MAX_BYTES:
         return ""
     _keep_pillow_quiet()

@@ -1,9 +1,12 @@
 """How bright, how full of contrast, of which colour and how sharp is an image, or a part of it?
 
     brightness   mean luma, .299 R + .587 G + .114 B (Rec. 601)
-    contrast     spread (standard deviation) of the luma
+    contrast     from the luma that 5 % of the pixels lie below to the one that 5 % lie above
     colour       mean colour less its luma: three numbers, of which two are free; 0 for grey
-    sharpness    spread of what a mean over 3 x 3 pixels takes away from the luma
+    sharpness    what a mean over 3 x 3 pixels takes away from the luma, at most, in three quarters of the pixels
+
+Contrast and sharpness are shares of the pixels, not sums over them: a small white mark, or the outline of an object,
+must not pass for either.
 """
 
 from __future__ import annotations
@@ -45,11 +48,13 @@ def measured(
     """Each of PROPERTIES over the pixels of a region; 0 where the region is empty."""
     colour, gray = mean(image, where), luma(image)
     brightness = torch.einsum("bc,c->b", colour, colour.new_tensor(LUMA))[:, None]
+    low, high = quantiles(gray, where, (0.05, 0.95)).unbind(1)
+    detail = quantiles((gray - blurred(gray)).abs(), where, (0.75,))
     return {
         "brightness": brightness,
-        "contrast": spread(gray, where),
+        "contrast": (high - low)[:, None],
         "colour": colour - brightness,
-        "sharpness": spread(gray - blurred(gray), where),
+        "sharpness": detail,
     }
 
 
@@ -71,8 +76,11 @@ def mean(
     return (image * weight).sum((2, 3)) / weight.sum((2, 3)).clamp(min=1)
 
 
-def spread(
-    plane: Float[Tensor, "batch 1 height width"], where: Bool[Tensor, "batch height width"]
-) -> Float[Tensor, "batch 1"]:
-    """Standard deviation over the pixels of a region."""
-    return mean((plane - mean(plane, where)[:, :, None, None]).square(), where).sqrt()
+def quantiles(
+    plane: Float[Tensor, "batch 1 height width"], where: Bool[Tensor, "batch height width"], shares: tuple[float, ...]
+) -> Float[Tensor, "batch shares"]:
+    """The values that such shares of a region's pixels do not exceed; 0 where the region is empty."""
+    count = where.flatten(1).sum(1)
+    ordered = plane[:, 0].masked_fill(~where, torch.inf).flatten(1).sort(1).values
+    places = torch.stack([(share * (count - 1).clamp(min=0)).round().long() for share in shares], 1)
+    return torch.where(count[:, None] > 0, ordered.gather(1, places), 0.0)

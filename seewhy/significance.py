@@ -164,8 +164,8 @@ def sign_flip_test(
 
     Where a row's values might as well have had the other sign, r = sum x / sqrt(sum x^2) is spread like a sum of signs.
     Signs are drawn a row, the same for all tests, and each r is compared with the largest of all (Westfall and Young
-    1993, Resampling-based multiple testing, algorithm 2.5; r is Efron 1969, https://doi.org/10.2307/2286068). So p holds
-    for all tests together, whatever the rows' spread and however tests hang together; it is 1 where no row takes part.
+    1993, Resampling-based multiple testing; r is Efron 1969, https://doi.org/10.2307/2286068). So p holds for all tests
+    together, whatever the rows' spread and however tests hang together; it is 1 where no row takes part.
     """
     known = np.nan_to_num(np.asarray(values, dtype=float))
     scale = np.sqrt(np.sum(known**2, axis=0))

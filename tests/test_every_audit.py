@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from planted import predicted
+from planted import predicted, properties, transplanted
 
 from seewhy import shelf
 from seewhy.types import (
@@ -76,6 +76,13 @@ def tables(baseline: Predictions, *, bare: bool = False) -> Tables:
                 "high": 0.15,
             },
             Need("explanations", methods=("gradient", "grad_cam", "occlusion"), count=12): explanations,
+        }
+        moved, effects = transplanted(n // 6, classes=NAMES, effects={("cat", 17): 3.0}, ids=ids), n // 10
+        told = {"the brightness of the image": 0.5, "the colour of the object": 0.9, "the size of the file": 0.7}
+        asked = {"the colour of the object": 1.0 if effects else 0.0}
+        made |= {
+            Need("transplants"): moved,
+            Need("properties"): properties(told, asked, rows=n, ids=ids) if n else properties({}, {}),
         }
         made |= {need: under(baseline) for need in shelf.load("audits", "effects").needs() if need not in made}
     return Tables(made, baseline.classes, "test", 3)

@@ -91,7 +91,9 @@ def _carried(table: Mapping[str, Any], seed: int, level: float, draws: int) -> l
     turned, at_rest = (np.array(trials[name], dtype=float) for name in ("turned", "placebo_turned"))
     # A row of the test is a pair, so that signs are drawn a pair: a mark has pairs of its own.
     marks = np.array([each["kind"] == "mark" for each in regions])[region] if len(region) else np.zeros(0, bool)
-    names = [f"{image} {place if alone else ''}" for image, place, alone in zip(trials["image"], region, marks, strict=True)]
+    names = [
+        f"{image} {place if alone else ''}" for image, place, alone in zip(trials["image"], region, marks, strict=True)
+    ]
     pair = np.unique(names, return_inverse=True)[1]
     found: list[Carried] = []
     for name in table["classes"]:
@@ -197,9 +199,16 @@ def _shortcut(
         examples=_donors(each, table)[:6],
         evidence=tuple(_evidence(each, why, carried, table)),
         doubts=tuple(_doubts(each, why)),
-        settings={**settings, "p": each.p, "tests": len(carried), "logodds": log.value, "class": each.label,
-                  "kind": why, "place": place_of(region, table["size"]) if why != "frame" else "the border",
-                  "box": [region[side] for side in ("top", "left", "bottom", "right")]},
+        settings={
+            **settings,
+            "p": each.p,
+            "tests": len(carried),
+            "logodds": log.value,
+            "class": each.label,
+            "kind": why,
+            "place": place_of(region, table["size"]) if why != "frame" else "the border",
+            "box": [region[side] for side in ("top", "left", "bottom", "right")],
+        },
         mitigation={
             "mark": f"Take the mark out of the images of {name}, or cover the place in all images, and train again.",
             "cell": f"Cover the place in all images, or gather images of {name} without it, and train again.",
@@ -223,7 +232,7 @@ def _doubts(each: Carried, why: str) -> Iterator[str]:
         if not _off_the_object(each.region):
             yield "Where objects reach the border, this may be the object itself."
     if why == "mark":
-        yield "Without masks a mark is known by its repeating off the middle; a part that every object has there would too."
+        yield "A mark is known by its repeating off the middle; a part that every object has there would repeat too."
     yield "A transplanted region has seams; the placebo has them too."
 
 
@@ -239,7 +248,8 @@ def _evidence(
     yield from _map(each.label, carried, table)
     best = each.rows[np.argsort(-each.difference, kind="stable")][:6]
     trials, name = table["trials"], quoted(each.label)
-    box = f"rows {each.region['top']} to {each.region['bottom'] - 1}, columns {each.region['left']} to {each.region['right'] - 1}"
+    top, left, bottom, right = (each.region[side] for side in ("top", "left", "bottom", "right"))
+    box = f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
     where = "the border" if why == "frame" else f"{box} of what the network sees"
     items = [
         {"id": trials["donor"][row], "caption": f"{where}: {name} by {trials['effect'][row]:+.1f} in log-odds"}

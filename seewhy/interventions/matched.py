@@ -3,9 +3,11 @@
 `what` is moved to the donor's value in the region `where` ("all", "object" or "background"), and nothing else is:
 
     brightness   y = x + (mean luma of the donor - of the image)
-    contrast     y = m + (x - m) s,   s = spread of the donor's luma / of the image's, m the mean colour
+    contrast     y = m + (x - m) s,   s = contrast of the donor / of the image, m the mean colour
     colour       y = x + (mean colour less its luma, of the donor - of the image)
-    sharpness    y = b + (x - b) s,   b the image blurred over 3 x 3 pixels, s = spread of the donor's x - b / of its own
+    sharpness    y = b + (x - b) s,   s = sharpness of the donor / of the image, b the image blurred over 3 x 3 pixels
+
+Contrast and sharpness are those of seewhy/measuring.py.
 
 The placebo takes the value of an image of the same class: a change as large that ought to tell nothing. The object is
 where its mask says, else its box, else a guess (seewhy/objects.py). Values that leave [0, 1] are cut off.
@@ -24,7 +26,7 @@ changes, keeps, exact = "one property of the image", "what the image shows", Fal
 needs = frozenset({"donors", "masks"})
 donors = "other"
 
-#: How many times a spread may grow: grain must not become a pattern.
+#: How many times contrast and sharpness may grow: grain must not become a pattern.
 MOST = 4.0
 
 
@@ -59,7 +61,5 @@ def apply(
 placebo = apply
 
 
-def _ratio(
-    own: dict[str, Tensor], wanted: dict[str, Tensor], what: str, least: float
-) -> Float[Tensor, "batch 1 1 1"]:
+def _ratio(own: dict[str, Tensor], wanted: dict[str, Tensor], what: str, least: float) -> Float[Tensor, "batch 1 1 1"]:
     return (wanted[what] / own[what].clamp(min=1e-4)).clamp(least, MOST)[:, :, None, None]

@@ -1,7 +1,7 @@
 """Can the label be told from a plain property of the image, and does the network go by it?
 
-Half of a sample of the training images fits a rule a property, the other half judges it (seewhy/telling.py): it is there
-that a network may have learnt it, whether or not the test images have it too. Properties are measured on the images as
+Half of a sample of the training images fits a rule a property, the other half judges it (seewhy/telling.py): that is
+where a network may have learnt it, whether or not the test images have it too. Properties are measured on the images as
 the network sees them, and read off the files: size, bytes, folder, camera. For each that tells the label, and that can
 be changed alone, the network is asked again about test images with it changed (the intervention `matched`): only a
 suspicion costs passes.
@@ -42,10 +42,8 @@ LEAST_SPREAD = 1e-4
 LEAST = 20
 
 
-def make(
-    subject: Subject, *, count: int = 500, alpha: float = 0.05
-) -> Generator[Progress, None, dict[str, Any]]:
-    """`told`, one entry a property with its balanced accuracy and p (Holm over all), and `asked`, what the network says.
+def make(subject: Subject, *, count: int = 500, alpha: float = 0.05) -> Generator[Progress, None, dict[str, Any]]:
+    """`told`, an entry a property with its balanced accuracy and p (Holm over all), and `asked`, what the network says.
 
     No pass where no property tells the label, otherwise 2 an image and property. Raises Unavailable for too few rows.
     """
@@ -55,7 +53,8 @@ def make(
     values = {name: each for name, each in (values | _of_files(loader.dataset, subject)).items() if _differs(each)}
     labels, fitted, judged = _rows(loader.dataset, subject.model.classes, subject.settings.seed)
     told = {
-        name: telling.told(column, labels, fitted, judged, seed=subject.settings.seed) for name, column in values.items()
+        name: telling.told(column, labels, fitted, judged, seed=subject.settings.seed)
+        for name, column in values.items()
     }
     adjusted = dict(zip(told, significance.holm([each.p for each in told.values()]).tolist(), strict=True))
     suspects = [name for name in told if adjusted[name] < alpha]
@@ -65,8 +64,13 @@ def make(
         if name in NAMES:
             asked[name] = yield from _asked(subject, name, count)
     entries = [
-        {"name": name, **each.accuracy._asdict(), "guessing": each.guessing, "p": adjusted[name],
-         "suspect": name in suspects}
+        {
+            "name": name,
+            **each.accuracy._asdict(),
+            "guessing": each.guessing,
+            "p": adjusted[name],
+            "suspect": name in suspects,
+        }
         for name, each in told.items()
     ]
     split = "training" if "train" in subject.material.dataset.splits else "test"
@@ -81,7 +85,9 @@ def _rows(dataset: Dataset, classes: Sequence[str], seed: int) -> tuple[np.ndarr
     fitted, judged = (np.flatnonzero((labels >= 0) & side) for side in (first, ~first))
     both = np.intersect1d(labels[fitted], labels[judged])
     if min(len(fitted), len(judged)) < LEAST or len(both) < 2:
-        raise Unavailable(f"it takes {2 * LEAST} labelled images of two classes, half to fit a rule and half to judge it")
+        raise Unavailable(
+            f"it takes {2 * LEAST} labelled images of two classes, half to fit a rule and half to judge it"
+        )
     return labels, fitted[np.isin(labels[fitted], both)], judged[np.isin(labels[judged], both)]
 
 
@@ -119,7 +125,8 @@ def _asked(subject: Subject, name: str, count: int) -> Generator[Progress, None,
         need = Need("intervention", intervention="matched", settings=settings, placebo=placebo, count=count)
         found.append((yield from subject.table(need)))
     rows = np.flatnonzero([target is not None for target in found[0]["target"]])
-    columns = {"id": found[0]["id"][rows].tolist(), "condition": str(found[0]["condition"][0])}
+    columns: dict[str, Any] = {"id": found[0]["id"][rows].tolist()}
+    columns["change"] = {"intervention": "matched", "settings": dict(settings)}
     for prefix, each in zip(("", "placebo_"), found, strict=True):
         for column in ("right", "logodds_true"):
             columns[prefix + column] = each[column][rows].tolist()

@@ -97,7 +97,9 @@ def make(
     grid = len(regions) - len(marks)
     wanted = max(pairs, EACH * len(classes))
     wanted = min(wanted, max(LEAST, PIXELS // (height * width * (2 * grid + 1))))
-    plan = [(range(grid), pair) for pair in _pairs(loader.dataset, pool.dataset, classes, wanted, subject.settings.seed)]
+    plan = [
+        (range(grid), pair) for pair in _pairs(loader.dataset, pool.dataset, classes, wanted, subject.settings.seed)
+    ]
     for place, mark in enumerate(marks, start=grid):
         drawn = _pairs(loader.dataset, pool.dataset, [mark.label], PROVED, subject.settings.seed)
         plan += [(range(place, place + 1), pair) for pair in drawn]
@@ -157,7 +159,10 @@ def _pairs(dataset: Dataset, pool: Dataset, classes: Sequence[str], wanted: int,
             taken.add(image)
             same = [place for place in donors[own[image]] if pool.ids[place] != dataset.ids[image]]
             if same:
-                chosen = (some[int(number * len(some))] for some, number in zip((donors[name], same), drawn[image, 1:], strict=True))
+                chosen = (
+                    some[int(number * len(some))]
+                    for some, number in zip((donors[name], same), drawn[image, 1:], strict=True)
+                )
                 pairs.append(Pair(image, *chosen))
             if len(pairs) == wanted:
                 return pairs
@@ -168,9 +173,9 @@ def _tried(
     subject: Subject, loader: Loader, pool: Loader, regions: Sequence[Region], plan: Sequence[tuple[range, Pair]]
 ) -> Generator[Progress, None, dict[str, list[Any]]]:
     """What each region of each pair does, as columns."""
-    task, device = subject.model.task, subject.device
-    network = subject.model.network.to(device)
-    height, width = task.preprocessing.size
+    device = subject.device
+    subject.model.network.to(device)
+    height, width = subject.model.task.preprocessing.size
     masks = torch.from_numpy(np.stack([region.mask(height, width) for region in regions])).to(device)
     names = ("region", "image", "donor", "own", "class", "effect", "placebo", "turned", "placebo_turned")
     columns: dict[str, list[Any]] = {name: [] for name in names}
@@ -187,34 +192,34 @@ def _tried(
         )
         own = [str(loader.dataset.targets[pair.image]) for pair in pairs]
         theirs = [str(pool.dataset.targets[pair.other]) for pair in pairs]
-        with hooks.frozen(network), torch.inference_mode():
-
-            def said(batch: Batch, of: Sequence[int]) -> tuple[list[float], list[bool]]:
-                output = network(**batch.inputs)
-                score = (task.question([theirs[row] for row in of]) - task.question([own[row] for row in of])).score
-                answers = [str(answer.value) for answer in task.decode(output)]
-                return score(output).tolist(), [answer == theirs[row] for answer, row in zip(answers, of, strict=True)]
-
-            before, already = said(images, range(len(pairs)))
-            after = []
-            for donors in (other, same):
-                given, taken = (batch.rows(rows) for batch in (images, donors))
-                mixed = torch.where(masks[asked][:, None], taken.inputs["image"], given.inputs["image"])
-                after.append(said(given.with_inputs(image=mixed), rows))
-        (scores, turned), (placebo, placebo_turned) = after
+        before, already = _said(subject, images, own, theirs)
+        given = images.rows(rows)
+        both = [own[row] for row in rows], [theirs[row] for row in rows]
         columns["region"] += asked
-        columns["image"] += [loader.dataset.ids[pairs[row].image] for row in rows]
-        columns["donor"] += [pool.dataset.ids[pairs[row].other] for row in rows]
-        columns["own"] += [own[row] for row in rows]
-        columns["class"] += [theirs[row] for row in rows]
-        columns["effect"] += [score - before[row] for score, row in zip(scores, rows, strict=True)]
-        columns["placebo"] += [score - before[row] for score, row in zip(placebo, rows, strict=True)]
-        columns["turned"] += [bool(now and not already[row]) for now, row in zip(turned, rows, strict=True)]
-        columns["placebo_turned"] += [
-            bool(now and not already[row]) for now, row in zip(placebo_turned, rows, strict=True)
-        ]
+        columns["image"] += given.ids
+        columns["donor"] += [other.ids[row] for row in rows]
+        columns["own"] += both[0]
+        columns["class"] += both[1]
+        for donors, moved, turned in ((other, "effect", "turned"), (same, "placebo", "placebo_turned")):
+            taken = donors.rows(rows).inputs["image"]
+            mixed = torch.where(masks[asked][:, None], taken, given.inputs["image"])
+            after, theirs_now = _said(subject, given.with_inputs(image=mixed), *both)
+            columns[moved] += (after - before[rows]).tolist()
+            columns[turned] += (theirs_now & ~already[rows]).tolist()
         yield Progress("transplant", start + len(part), len(plan))
     return columns
+
+
+def _said(
+    subject: Subject, batch: Batch, own: Sequence[str], theirs: Sequence[str]
+) -> tuple[Float[np.ndarray, " batch"], Bool[np.ndarray, " batch"]]:
+    """By how much, in log-odds, the answer is the donor's class rather than the image's own; and whether it is."""
+    task, network = subject.model.task, subject.model.network
+    with hooks.frozen(network), torch.inference_mode():
+        output = network(**batch.inputs)
+        score = (task.question(list(theirs)) - task.question(list(own))).score(output)
+        answers = [str(answer.value) for answer in task.decode(output)]
+    return score.double().cpu().numpy(), np.array(answers) == np.array(theirs)
 
 
 # -------------------------------------------------------------------------------------------------- what repeats
@@ -266,7 +271,11 @@ def repeated(
         top, left = max(0, rows[0] - room), max(0, columns[0] - room)
         bottom, right = min(height, rows[-1] + 1 + room), min(width, columns[-1] + 1 + room)
         small = (bottom - top) * (right - left) <= LARGEST * height * width
-        if small and here.sum() >= max(1, height * width // 1000) and _off_the_middle(top, left, bottom, right, own.shape):
+        if (
+            small
+            and here.sum() >= max(1, height * width // 1000)
+            and _off_the_middle(top, left, bottom, right, own.shape)
+        ):
             shares = float(share[here].mean()), float(elsewhere[here].mean())
             return Region("mark", int(top), int(left), int(bottom), int(right), "", *shares)
     return None
@@ -282,7 +291,7 @@ def _off_the_middle(top: int, left: int, bottom: int, right: int, shape: tuple[i
 def _alike(
     own: UInt8[np.ndarray, "images height width 3"], others: UInt8[np.ndarray, "others height width 3"]
 ) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
-    """At each pixel how often the class, and how often others, have the value of the class that sets them most apart."""
+    """At each pixel how often the class, and how often others, have the value that sets the class apart most."""
     usual = np.median(others, axis=0)
     best, best_elsewhere = (np.zeros(own.shape[1:3]) for _ in range(2))
     for quartile in (25, 50, 75):
@@ -293,5 +302,7 @@ def _alike(
         ]
         unusual = np.abs(value - usual).max(2) >= DIFFERENT
         better = unusual & (shares[0] - shares[1] > best - best_elsewhere)
-        best, best_elsewhere = (np.where(better, new, old) for new, old in zip(shares, (best, best_elsewhere), strict=True))
+        best, best_elsewhere = (
+            np.where(better, new, old) for new, old in zip(shares, (best, best_elsewhere), strict=True)
+        )
     return best, best_elsewhere
