@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy import fitting, imaging, predicting, ranks, shelf
+from seewhy import confounding, fitting, imaging, predicting, ranks, shelf
 from seewhy.cache import Cache, files_of, table_in
 from seewhy.exports import html, json
 from seewhy.interventions import Change
 from seewhy.loading import Loader
 from seewhy.model import Model
-from seewhy.planner import Planner, Unavailable
+from seewhy.planner import Cost, Planner, Unavailable
 from seewhy.run import Run, pictures
 from seewhy.settings import Settings, class_mapping, class_names
 from seewhy.tables.intervention import changing
@@ -96,7 +96,10 @@ def _given(settings: Settings, reference: str) -> Model:
 def _check_tags(settings: Settings, tags: Iterable[str]) -> None:
     """Raises ValueError for a tag that is not there, before anything is learnt."""
     there = list(tags)
-    for name in (*(settings.groups or ()), *([settings.unit] if settings.unit else [])):
+    if settings.graph is not None:
+        confounding.read_graph(settings.graph)
+    one = [settings.unit] if settings.unit else []
+    for name in (*(settings.groups or ()), *(settings.confounders or ()), *one):
         if name not in there:
             known = f"There are: {', '.join(there)}." if there else "There are none."
             raise ValueError(f"{settings.data} has no tag {name!r}. {shelf.nearest(name, there)}{known}")
@@ -199,10 +202,15 @@ def _needs(module: ModuleType, chosen: Mapping[str, Any]) -> tuple[Need, ...]:
 
 
 def _settings_of(name: str, module: ModuleType, settings: Settings) -> dict[str, Any]:
-    """What the user's words set: `--groups` is the setting `tags` and `--unit` the setting `unit` of every audit that
-    has it; `--set` speaks to one audit."""
+    """What the user's words set: `--groups` is the setting `tags` of every audit that has it, `--unit`, `--confounders`
+    and `--graph` are those of their names; `--set` speaks to one audit."""
     takes = inspect.signature(module.check).parameters
-    words = {"tags": settings.groups, "unit": settings.unit}
+    words = {
+        "tags": settings.groups,
+        "unit": settings.unit,
+        "confounders": settings.confounders,
+        "graph": settings.graph,
+    }
     chosen = {word: value for word, value in words.items() if value and word in takes}
     return {**chosen, **(settings.set or {}).get(name, {})}
 
@@ -276,8 +284,14 @@ def _facts(planner: Planner, began: float, command: str, findings: Iterable[Find
             "weights_sha256": model.digest,
             "data_sha256": planner.material.digest,
             "device": str(fitting.chosen_device(planner.settings.device)),
+            "passes": sum(cost.images for cost in planner.costs),
+            "tables": {cost.table: _cost(cost) for cost in planner.costs},
         }
     return facts
+
+
+def _cost(cost: Cost) -> str:
+    return "remembered" if cost.remembered else f"{cost.images:,} images seen, {cost.seconds:.1f} s"
 
 
 def _exactly(command: str, settings: Settings, model: Model) -> str:

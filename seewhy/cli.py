@@ -52,7 +52,9 @@ Out = Annotated[Path | None, typer.Option(help="The folder to write to. [a new o
 Config = Annotated[Path | None, typer.Option(help="A TOML file with settings of the same names; flags win.")]
 Device = Annotated[str, typer.Option(help=help_of("device"))]
 Threads = Annotated[int | None, typer.Option(help=help_of("threads"))]
-ONLY_AUDIT = ("model", "classes", "mapping", "test", "groups", "unit", "audits", "set", "images")
+ONLY_AUDIT = (
+    *("model", "classes", "mapping", "test", "groups", "unit", "confounders", "graph", "audits", "set", "images"),
+)
 ONLY_SCAN = ("label", "allow_outside", "threads")
 
 
@@ -362,6 +364,42 @@ def compare(
         exports.load("terminal").render(report)
     if fail_on is not None and comparing.worse(report.findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def lab(
+    name: Annotated[str | None, typer.Argument(help="The recipe; without one, all are listed.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="DATA", help="What it is to be done with. [its own]")] = None,
+    set: Annotated[
+        list[str] | None, typer.Option(help="A setting of the recipe, such as seeds=3; as often as needed.")
+    ] = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """Do a known experiment again, from data to findings: what was published beside what came out here."""
+    from seewhy import exports, shelf
+
+    if name is None:
+        rows = [
+            {"recipe": each.replace("_", "-"), "question": member.question}
+            for each, member in shelf.members("recipes").items()
+        ]
+        console.print_json(rows) if as_json else console.print_table(rows)
+        return
+    recipe = name.replace("-", "_")
+    _find_own(recipe)
+    chosen = _settings_of_audits([f"{recipe}.{entry}" for entry in set or ()]).get(recipe, {})
+    chosen = shelf.fitting("recipes", recipe, chosen)
+    work = shelf.load("recipes", recipe).run(*([data] if data is not None else []), **chosen)
+    report = console.watched(work)
+    folder = out or Path("runs") / f"lab-{name}"
+    page = exports.load("html").write(report, folder / "report.html")
+    exports.load("json").write(report, folder / "findings.json")
+    if as_json:
+        console.print_json(exports.load("json").document(report))
+    else:
+        exports.load("terminal").render(report)
+        print(f"\n{page}")  # noqa: T201
 
 
 @app.command()

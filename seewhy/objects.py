@@ -17,6 +17,9 @@ LOOKED_AT = 64
 #: What a side of the frame is, as a share of the image; and how much colours may vary there for nothing, in [0, 1].
 FRAME, LEAST_SPREAD = 1 / 16, 0.02
 
+#: How far around an object its edge may reach, as a share of the longer side: of one that is known, of one guessed.
+EDGES = 1 / 80, 1 / 20
+
 
 def known(batch: Batch) -> Bool[Tensor, " batch"]:
     """Of which images it is known where the object is: those with a mask or a box that is not empty."""
@@ -36,6 +39,13 @@ def found(batch: Batch) -> Bool[Tensor, "batch height width"]:
         hopeless = ~guessed.any(2).any(1)
         masks[missing] = guessed | (hopeless[:, None, None] & _ellipse(image))
     return masks
+
+
+def with_edge(batch: Batch) -> Bool[Tensor, "batch height width"]:
+    """What has to go if the object is to be gone: the object and a little around it, more where it was guessed."""
+    mask, side = found(batch), max(batch.inputs["image"].shape[2:])
+    little, more = (grown(mask, round(share * side)) for share in EDGES)
+    return torch.where(known(batch)[:, None, None], little, more)
 
 
 def grown(region: Bool[Tensor, "batch height width"], pixels: int) -> Bool[Tensor, "batch height width"]:

@@ -7,14 +7,17 @@ no stale table.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import torch
+from torch import nn
 
-from seewhy import fitting, ranks, shelf
+from seewhy import fitting, hooks, ranks, shelf
 from seewhy.cache import Cache
 from seewhy.files import fingerprint, sha256
 from seewhy.fitting import Material
@@ -26,9 +29,23 @@ from seewhy.types import Need, Progress
 __all__ = ["Planner", "Unavailable"]
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a table cost, less the other tables that it asked for: images sent through the whole network, seconds; or
+    that it was remembered."""
+
+    table: str
+    images: int
+    seconds: float
+    remembered: bool
+
+
 @dataclass(eq=False)
 class Planner:
-    """Makes tables by need. Without a model or images it has only the tables it was given."""
+    """Makes tables by need. Without a model or images it has only the tables it was given.
+
+    `costs` tells of each table that was made, in order.
+    """
 
     settings: Settings
     cache: Cache
@@ -36,6 +53,9 @@ class Planner:
     material: Material | None = None
     model: Model | None = None
     log: Sequence[Mapping[str, Any]] = ()
+    costs: list[Cost] = field(default_factory=list)
+    _images: int = 0
+    _depth: int = 0
 
     def make(self, need: Need) -> Generator[Progress, None, Any]:
         """The table: given, remembered, or made now. Raises Unavailable with the reason."""
@@ -49,13 +69,36 @@ class Planner:
         maker = shelf.load("tables", need.table)
         key = self._key(need, subject.material, subject.model)
         keep = not getattr(maker, "cheap", False)
+        began, images, earlier = time.perf_counter(), self._images, len(self.costs)
         table = ranks.once(lambda: self.cache.get(key)) if keep else None
-        if table is None:
+        remembered = table is not None
+        if not remembered:
             work = maker.make(subject, **dict(need.settings))
-            table = yield from work if getattr(maker, "shared", False) else ranks.once_through(work)
+            with self._counted(subject.model.network):
+                table = yield from work if getattr(maker, "shared", False) else ranks.once_through(work)
             if keep:
                 self.cache.put(key, table)
+        others = self.costs[earlier:]
+        seconds = time.perf_counter() - began - sum(other.seconds for other in others)
+        own = self._images - images - sum(other.images for other in others)
+        self.costs.append(Cost(str(need), own, seconds, remembered))
         return table
+
+    @contextmanager
+    def _counted(self, network: nn.Module) -> Iterator[None]:
+        """While it lasts, images are counted that go through the whole network; by one hook, however often entered."""
+
+        def count(module: nn.Module, arguments: tuple[Any, ...], given: dict[str, Any], output: Any) -> None:
+            self._images += len(hooks.first_tensor(output, "the network"))
+
+        self._depth += 1
+        handle = network.register_forward_hook(count, with_kwargs=True) if self._depth == 1 else None
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if handle is not None:
+                handle.remove()
 
     @cached_property
     def subject(self) -> Subject | None:

@@ -41,6 +41,12 @@ class Settings:
     test: str | None = _asked("A separate test set.")
     groups: tuple[str, ...] | None = _asked("Tags to compare groups by, with commas: sex,scanner. [all tags]")
     unit: str | None = _asked("A tag whose rows belong together, such as patient: they count as one draw, not many.")
+    confounders: tuple[str, ...] | None = _asked(
+        "Tags to hold alike when asking whether another tag itself makes the network err, with commas: age,site."
+    )
+    graph: str | None = _asked(
+        "What may act on what, from which it follows what to hold alike: 'age -> label; site -> scanner'."
+    )
     audits: tuple[str, ...] | None = _asked("Only these audits, with commas. [all]")
     set: Mapping[str, Mapping[str, Any]] | None = _asked(
         "A setting of an audit, such as calibration.bins=20; as often as needed. In a TOML file a table of its name."

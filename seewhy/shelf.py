@@ -29,6 +29,7 @@ VERBS = {
     "interventions": "apply",
     "measures": "measure",
     "networks": "build",
+    "recipes": "run",
     "tables": "make",
     "tasks": "__init__",
 }

@@ -28,7 +28,7 @@ AUDITS = tuple(shelf.members("audits"))
 WRONG = re.compile(
     r"\bnan\b|\binf\b|\bunknown\b|(?<!^)\bNone\b|-0\.0 |array\(|np\.|\b1 (images|mistakes|classes|times)\b"
 )
-KINDS = {"bars", "matrix", "curve", "table", "examples", "changed", "explanations"}
+KINDS = {"bars", "matrix", "curve", "table", "examples", "changed", "explanations", "graph"}
 NAMES = ("cat", "dog", "=1+1", "<script>alert(1)</script>", "x" * 200)
 
 

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from seewhy import handwritten, hooks, interventions, shelf
+from seewhy import interventions, shelf
 from seewhy.interventions import Change
 from seewhy.tasks.classify import Classify
-from seewhy.types import Batch, Boxes
+from seewhy.types import Batch, Boxes, Preprocessing
 from seewhy.worlds import World
 
 NAMES = list(shelf.members("interventions"))
 WORLD = World(background=0.5, mark=0.5, test=8, train=8)
+
+
+class Small(nn.Module):
+    """A network with all that a pass could leave changed: statistics, dropout, gradients."""
+
+    classes = WORLD.values("label")
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            parts = nn.Conv2d(3, 4, 5, stride=4), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Flatten(), nn.Linear(196, 2)
+            self.body = nn.Sequential(*parts)
+
+    def forward(self, image):
+        return self.body(image)
 
 
 def batch_of(split: str = "test", masks: bool = True) -> Batch:
@@ -32,8 +49,8 @@ def batch_of(split: str = "test", masks: bool = True) -> Batch:
 
 def given() -> dict[str, object]:
     """All that any change may ask for."""
-    network = handwritten.reads_background()
-    task = Classify(network.classes, network.preprocessing)
+    network = Small().train()
+    task = Classify(WORLD.values("label"), Preprocessing((32, 32)))
     return {"donors": batch_of("train"), "network": network, "task": task, "world": WORLD}
 
 
@@ -100,12 +117,46 @@ def test_the_generator_and_the_network_are_as_they_were(name):
     network = handed["network"]
     state = torch.get_rng_state()
     weights = {key: value.clone() for key, value in network.state_dict().items()}
-    with hooks.frozen(network):
-        for change in changes(name):
-            change.apply(batch_of(), seed=0, **handed)
+    for change in changes(name):
+        change.apply(batch_of(), seed=0, **handed)
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def square_of(left: int, top: int, right: int, bottom: int) -> Batch:
+    """Images that are their own masks: a white rectangle, with its box."""
+    masks = torch.zeros(4, 32, 32, dtype=torch.bool)
+    masks[:, top:bottom, left:right] = True
+    boxes = Boxes(torch.tensor([[left, top, right, bottom]]).float(), ("square",))
+    image = masks[:, None].float().expand(-1, 3, -1, -1).contiguous()
+    return Batch(WORLD.ids("test")[:4], {"image": image}, torch.zeros(4, dtype=torch.int64), (), masks, (boxes,) * 4)
+
+
+def bounds(mask: torch.Tensor) -> list[int]:
+    """Left, top, right, bottom of what is set."""
+    columns, rows = mask.any(0).nonzero(), mask.any(1).nonzero()
+    return [int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_and_boxes_go_where_the_image_goes(name):
+    batch = square_of(9, 12, 20, 22)
+    handed = {**given(), "donors": batch}
+    for change in changes(name):
+        after = change.apply(batch, seed=0, **handed)
+        moved = after.masks is not None and not torch.equal(after.masks, batch.masks)
+        if not moved or change.needs & {"world"}:
+            continue
+        assert torch.equal(after.masks, after.inputs["image"][:, 0] >= 0.5), change
+        for mask, boxes in zip(after.masks, after.boxes, strict=True):
+            if boxes is not None:  # around all of it, and for a turned one, whose corners are empty, a little more
+                off = boxes.corners[0] - torch.tensor(bounds(mask)).float()
+                assert (off[:2] <= 0.5).all(), change
+                assert (off[2:] >= -0.5).all(), change
+                assert off.abs().max() <= (6 if name == "rotate" else 1), change
 
 
 def test_a_change_that_is_not_there_and_a_setting_it_has_not_are_named():

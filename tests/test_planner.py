@@ -147,3 +147,27 @@ def test_the_rows_worth_a_look_hold_no_row_twice(plan):
         rows = explanations._worth_a_look(table, each, seed=0)
         assert len(rows) == len(set(rows))
         assert len(rows) <= len(table)
+
+
+def test_what_a_table_cost_is_told_without_that_of_the_tables_it_asked_for(plan):
+    finished(plan.make(Need("explanations", methods=("gradient",), count=6)))
+    finished(plan.make(Need("baseline")))
+    tests = plan.material.dataset.splits.count("test")
+    assert [(cost.table, cost.remembered) for cost in plan.costs] == [
+        ("baseline", False),
+        ("explanations(count=6, methods=('gradient',))", False),
+        ("baseline", True),
+    ]
+    assert [cost.images for cost in plan.costs][::2] == [tests, 0]
+    assert not plan.model.network._forward_hooks
+
+
+def test_a_change_is_paired_with_the_baseline_by_id(plan):
+    changed = finished(plan.make(Need("intervention", intervention="grey", count=5)))
+    whole = finished(plan.make(Need("intervention", intervention="grey", count=None)))
+    baseline = finished(plan.make(Need("baseline")))
+    assert set(changed["id"]) <= set(whole["id"]) == set(baseline["id"])
+    assert len(changed) == min(5, len(baseline))
+    assert set(changed["condition"]) == {"grey"}
+    with pytest.raises(Unavailable, match="only images of a made world"):
+        finished(plan.make(Need("intervention", intervention="do", settings=(("variable", "colour"),))))

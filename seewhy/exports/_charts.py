@@ -17,6 +17,8 @@ from seewhy.types import picture_key
 
 #: How much of a chart a page shows; the whole of it stands in findings.json.
 BAR_ROWS, TABLE_ROWS, TABLE_COLUMNS, MATRIX_SIDE, CURVE_POINTS, PICTURES = 40, 60, 12, 24, 200, 24
+#: The size of a graph's box, in pixels.
+NODE_WIDTH, NODE_HEIGHT = 120, 40
 
 
 @dataclass(frozen=True)
@@ -391,6 +393,60 @@ def explained(evidence: Mapping[str, Any]) -> Explained:
 
 
 @dataclass(frozen=True)
+class Node:
+    """A box of a graph, in pixels: the middle of it, and what stands in it."""
+
+    name: str
+    role: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Boxes and the arrows between them, from edge to edge; causes stand left of what follows."""
+
+    title: str
+    width: int
+    height: int
+    nodes: tuple[Node, ...]
+    arrows: tuple[tuple[float, float, float, float], ...]
+    data: Table
+    box: tuple[int, int] = (NODE_WIDTH, NODE_HEIGHT)
+    kind: str = "graph"
+
+
+def graph(evidence: Mapping[str, Any]) -> Graph:
+    """Layers by the longest way to a node; within one, a node stands near the mean of those before it."""
+    roles = {str(node["name"]): str(node.get("role") or "") for node in evidence["nodes"]}
+    if len(roles) > MATRIX_SIDE:
+        raise ValueError(f"it has {len(roles)} nodes, and {MATRIX_SIDE} can be drawn")
+    edges = [(str(first), str(second)) for first, second in evidence["edges"]]
+    depth = dict.fromkeys(roles, 0)
+    for _ in roles:  # a way is no longer than there are nodes
+        for first, second in edges:
+            depth[second] = max(depth[second], min(depth[first] + 1, len(roles)))
+    layers = [[name for name in roles if depth[name] == layer] for layer in range(max(depth.values(), default=0) + 1)]
+    tallest = max(map(len, layers))
+    row: dict[str, float] = {}
+    for layer in layers:
+        before = {name: [row[first] for first, second in edges if second == name and first in row] for name in layer}
+        layer.sort(key=lambda name: sum(before[name]) / len(before[name]) if before[name] else 0.0)
+        row |= {name: place + (tallest - len(layer)) / 2 for place, name in enumerate(layer)}
+    across, down = NODE_WIDTH + 56, NODE_HEIGHT + 16
+    nodes = {
+        name: Node(name, role, NODE_WIDTH / 2 + across * depth[name], down * (row[name] + 0.5))
+        for name, role in roles.items()
+    }
+    arrows = tuple(
+        (nodes[a].x + NODE_WIDTH / 2, nodes[a].y, nodes[b].x - NODE_WIDTH / 2 - 3, nodes[b].y) for a, b in edges
+    )
+    data = table({"columns": ["from", "to"], "rows": [list(edge) for edge in edges]})
+    width = NODE_WIDTH + across * (len(layers) - 1)
+    return Graph(evidence.get("title") or "", width, math.ceil(down * tallest), tuple(nodes.values()), arrows, data)
+
+
+@dataclass(frozen=True)
 class Undrawn:
     """Evidence that no chart could be made of, with the reason."""
 
@@ -407,6 +463,7 @@ KINDS = {
     "examples": examples,
     "changed": changed,
     "explanations": explained,
+    "graph": graph,
 }
 
 

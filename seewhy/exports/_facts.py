@@ -11,7 +11,17 @@ from seewhy.exports import _words
 
 #: Fingerprints, and tables of further facts, by the name a reader sees.
 PRINTS = {"weights_sha256": "Weights", "data_sha256": "Data"}
-TABLES = {"settings": "Settings", "training": "Training", "versions": "Versions"}
+TABLES = {
+    "settings": "Settings",
+    "training": "Training",
+    "tables": "What was made, and at what cost",
+    "versions": "Versions",
+}
+    "settings": "Settings",
+    "training": "Training",
+    "tables": "What was made, and at what cost",
+    "versions": "Versions",
+}
 
 
 def first(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -34,7 +44,7 @@ def first(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             f"on {facts['device']}" if facts.get("device") else "",
             wording.counted(threads, "thread") if threads else "",
             f"{_words.number(memory)} MB of memory at most" if memory else "",
-            f"{_words.plain(facts['passes'])} passes" if facts.get("passes") else "",
+            f"{_words.plain(facts['passes'])} images through the network" if facts.get("passes") else "",
         ]
         yield "Time", _words.duration(facts["seconds"]), ", ".join(part for part in cost if part)
     if facts.get("seed") is not None:

@@ -20,7 +20,7 @@ def rearranged(batch: Batch, rows: Int[Tensor, "batch height"], columns: Int[Ten
     height, width = image.shape[2:]
     rows, columns = rows.to(image.device), columns.to(image.device)
     each = torch.arange(len(image), device=image.device)[:, None, None]
-    down, right = _mirrored(rows, height)[:, :, None], _mirrored(columns, width)[:, None, :]
+    down, right = mirrored(rows, height)[:, :, None], mirrored(columns, width)[:, None, :]
     masks = None if batch.masks is None else batch.masks.to(image.device)[each, down, right]
     image = image.permute(0, 2, 3, 1)[each, down, right].permute(0, 3, 1, 2)
     return replace(batch.with_inputs(image=image.contiguous()), masks=masks)
@@ -66,7 +66,7 @@ def carried(batch: Batch, move: Callable[[int, Float[Tensor, "points 2"]], Tenso
     return tuple(found)
 
 
-def _mirrored(places: Int[Tensor, "batch places"], side: int) -> Int[Tensor, "batch places"]:
+def mirrored(places: Int[Tensor, "*places"], side: int) -> Int[Tensor, "*places"]:
     """Places inside: beyond the border it goes on as in a mirror that stands there."""
     places = places % (2 * side)
     return torch.where(places < side, places, 2 * side - 1 - places)

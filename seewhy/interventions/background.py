@@ -63,7 +63,7 @@ def placebo(batch: Batch, *, strength: float = 1.0, seed: int = 0, donors: Batch
 def without_object(batch: Batch) -> Float[Tensor, "batch 3 height width"]:
     """The backgrounds alone: where the object is, and a little around it, drawn over from the surroundings."""
     image = batch.inputs["image"]
-    return imputed(image, objects.grown(objects.found(batch), max(image.shape[2:]) // 64), noise=0)
+    return imputed(image, objects.with_edge(batch), noise=0)
 
 
 def _soft(mask: Bool[Tensor, "batch height width"], *, sigma: float) -> Float[Tensor, "batch 1 height width"]:

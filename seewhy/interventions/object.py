@@ -12,9 +12,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-from jaxtyping import Bool
-from torch import Tensor
-
 from seewhy import objects
 from seewhy.interventions._covering import cover
 from seewhy.types import Batch
@@ -31,7 +28,7 @@ def apply(
     fill: Literal["inpaint", "mean", "blur", "black"] = "inpaint",
 ) -> Batch:
     """Mixed with what it was by `strength`."""
-    return cover(batch, _region(batch), fill, strength)
+    return cover(batch, objects.with_edge(batch), fill, strength)
 
 
 def placebo(
@@ -42,9 +39,5 @@ def placebo(
     fill: Literal["inpaint", "mean", "blur", "black"] = "inpaint",
 ) -> Batch:
     """As much of the background covered in the same way."""
-    region = _region(batch)
+    region = objects.with_edge(batch)
     return cover(batch, objects.elsewhere(region, region, batch.ids, seed=seed), fill, strength)
-
-
-def _region(batch: Batch) -> Bool[Tensor, "batch height width"]:
-    return objects.grown(objects.found(batch), max(batch.inputs["image"].shape[2:]) // 64)

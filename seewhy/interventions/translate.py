@@ -37,9 +37,7 @@ def apply(
     *,
     strength: float = 1 / 16,
     seed: int = 0,
-    towards: Literal[
-        "any", "right", "left", "down", "up", "down right", "down left", "up right", "up left"
-    ] = "any",
+    towards: Literal["any", "right", "left", "down", "up", "down right", "down left", "up right", "up left"] = "any",
 ) -> Batch:
     """Strength 0 changes nothing. Raises ValueError for no such direction."""
     if strength == 0:

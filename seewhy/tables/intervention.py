@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from seewhy import interventions, objects
 from seewhy.loading import Loader
+from seewhy.passes import Unsuitable
 from seewhy.predicting import predict
 from seewhy.tables import Subject, Unavailable
 from seewhy.types import Batch, Predictions, Progress
@@ -32,14 +33,18 @@ def make(
 ) -> Generator[Progress, None, Predictions]:
     """One pass over `count` images of the test split, all for None; paired with the baseline by id.
 
-    `settings` are the intervention's own. Raises Unavailable for a change of made worlds to images that are not.
+    `settings` are the intervention's own. Raises Unavailable for a change of made worlds to images that are not,
+    and for an attack on a network that gives it no gradient.
     """
     change = interventions.Change(intervention, strength, settings, placebo)
     loader = subject.loader("test", count)
     yield from loader.prepare()
     network = subject.model.network.to(subject.device)
     apply = yield from changing(subject, change, loader)
-    found = yield from predict(network, loader, condition=str(change), change=apply, device=subject.device)
+    try:
+        found = yield from predict(network, loader, condition=str(change), change=apply, device=subject.device)
+    except Unsuitable as error:
+        raise Unavailable(str(error)) from error
     if "masks" in change.needs:
         guessed = ~objects.known(loader.batch(range(len(loader)))).numpy()
         found = Predictions(found.table.append_column(GUESSED, pa.array(guessed)), found.classes, found.parts)
