@@ -16,30 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
-from seewhy import objects
-from seewhy.types import Batch
-
 #: Rec. 601's weights of red, green and blue.
 LUMA = (0.299, 0.587, 0.114)
 PROPERTIES = ("brightness", "contrast", "colour", "sharpness")
-PLACES = ("all", "object", "background")
-
-
-def region(batch: Batch, where: str) -> Bool[Tensor, "batch height width"]:
-    """All pixels, the object's, or all others. Raises ValueError for another word."""
-    if where not in PLACES:
-        raise ValueError(f"A region is one of {', '.join(PLACES)}, not {where!r}")
-    if where == "all":
-        image = batch.inputs["image"]
-        return torch.ones(len(image), *image.shape[2:], dtype=torch.bool, device=image.device)
-    objects_of = objects.found(batch)
-    return objects_of if where == "object" else ~objects_of
-
-
-def inner(region: Bool[Tensor, "batch height width"]) -> Bool[Tensor, "batch height width"]:
-    """Without the pixels on its edge, in which two things may be mixed; the region itself where that leaves nothing."""
-    within = ~objects.grown(~region, 1)
-    return torch.where(within.flatten(1).any(1)[:, None, None], within, region)
 
 
 def measured(

@@ -83,6 +83,6 @@ def _by_value(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> Int[n
     names, code = np.unique(labels, return_inverse=True)
     words = {word: place for place, word in enumerate(dict.fromkeys(map(str, known[:, 0])))}
     counts = np.zeros((len(names), len(words) + 1))
-    np.add.at(counts, (code, [words[str(word)] for word in known[:, 0]]), 1)
+    np.add.at(counts, (code, np.array([words[str(word)] for word in known[:, 0]])), 1)
     shares = (counts + 0.5) / (counts.sum(1, keepdims=True) + 0.5 * counts.shape[1])
     return names[shares.argmax(0)[[words.get(str(word), len(words)) for word in asked[:, 0]]]]

@@ -176,8 +176,8 @@ def test_no_sign_to_flip_is_no_finding():
 
 def test_flipped_signs_raise_an_alarm_among_many_tests_in_one_table_of_twenty_at_most():
     alarms = 0
-    for seed in range(200):
+    for seed in range(60):
         random = np.random.default_rng(seed)
         values = random.standard_t(3, (24, 1)) + random.standard_t(3, (24, 30))
         alarms += significance.sign_flip_test(values, seed=seed, draws=400).min() < 0.05
-    assert alarms <= 18  # 10 are expected; 19 or more come once in 150
+    assert alarms <= 8  # 3 are expected; 9 or more come once in 250

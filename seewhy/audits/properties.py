@@ -139,7 +139,7 @@ def _finding(
         f"{-asked.logodds.value:.2f} ({level} interval {-asked.logodds.high:.2f} to {-asked.logodds.low:.2f}, "
         f"{p_value(asked.p)})"
     )
-    grave = next((severity for least, severity in GRAVE if asked.wrong.value >= least), "minor")
+    grave: Severity = next((severity for least, severity in GRAVE if asked.wrong.value >= least), "minor")
     if name == "the colour of the object" and grave in ("serious", "critical"):
         grave = "moderate"  # it may be what the class is about
     worst = np.argsort(-asked.difference, kind="stable")[:6]

@@ -220,7 +220,7 @@ def _shortcut(
 
 def _severity(each: Carried, why: str) -> Severity:
     """By the decisions that turn; the surroundings may be part of the object, so they are never critical unmasked."""
-    gravest = next((severity for least, severity in GRAVE if each.turned.value >= least), "minor")
+    gravest: Severity = next((severity for least, severity in GRAVE if each.turned.value >= least), "minor")
     if why == "frame" and not _off_the_object(each.region):
         return "serious" if gravest == "critical" else "minor" if gravest == "minor" else "moderate"
     return gravest

@@ -17,11 +17,6 @@ TABLES = {
     "tables": "What was made, and at what cost",
     "versions": "Versions",
 }
-    "settings": "Settings",
-    "training": "Training",
-    "tables": "What was made, and at what cost",
-    "versions": "Versions",
-}
 
 
 def first(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -16,16 +16,17 @@ where its mask says, else its box, else a guess (seewhy/objects.py). Values that
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from seewhy import measuring
+from seewhy import measuring, objects
 from seewhy.types import Batch
 
 changes, keeps, exact = "one property of the image", "what the image shows", False
 needs = frozenset({"donors", "masks"})
 donors = "other"
 
+PLACES = ("all", "object", "background")
 #: How many times contrast and sharpness may grow: grain must not become a pattern.
 MOST = 4.0
 
@@ -43,7 +44,7 @@ def apply(
     if what not in measuring.PROPERTIES:
         raise ValueError(f"What is matched is one of {', '.join(measuring.PROPERTIES)}, not {what!r}")
     image, other = batch.inputs["image"], donors.inputs["image"]
-    here, there = measuring.region(batch, where), measuring.region(donors, where)
+    here, there = _region(batch, where), _region(donors, where)
     own, wanted = measuring.measured(image, here), measuring.measured(other, there)
     if what in ("brightness", "colour"):
         changed = image + (wanted[what] - own[what])[:, :, None, None]
@@ -59,6 +60,17 @@ def apply(
 
 #: Handed donors of the same class.
 placebo = apply
+
+
+def _region(batch: Batch, where: str) -> Bool[Tensor, "batch height width"]:
+    """All pixels, the object's, or all others. Raises ValueError for another word."""
+    if where not in PLACES:
+        raise ValueError(f"A property is matched in one of {', '.join(PLACES)}, not in {where!r}")
+    if where == "all":
+        image = batch.inputs["image"]
+        return torch.ones(len(image), *image.shape[2:], dtype=torch.bool, device=image.device)
+    found = objects.found(batch)
+    return found if where == "object" else ~found
 
 
 def _ratio(own: dict[str, Tensor], wanted: dict[str, Tensor], what: str, least: float) -> Float[Tensor, "batch 1 1 1"]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 
 from seewhy import chance, decoding, measuring, objects, significance, telling
 from seewhy.loading import Loader
@@ -103,7 +104,7 @@ def _apart(
     both parts tell alike because the whole image does (a tint)."""
     kept = list(suspects)
     for what in ("brightness", "colour"):
-        whole, thing, behind = (MEASURED[what, where] for where in measuring.PLACES)
+        whole, thing, behind = (MEASURED[what, where] for where in ("all", "object", "background"))
         parts = [name for name in (thing, behind) if name in kept]
         if len(parts) == 2:
             between = telling.told(values[thing] - values[behind], labels, fitted, judged, seed=seed)
@@ -142,12 +143,8 @@ def _measured(loader: Loader) -> Generator[Progress, None, tuple[dict[str, np.nd
     known, done = 0, 0
     for batch in loader.batches(range(len(loader)), 128):
         known += int(objects.known(batch).sum())
-        thing = measuring.region(batch, "object")
-        regions = {
-            "all": torch.ones_like(thing),
-            "object": measuring.inner(thing),
-            "background": measuring.inner(~thing),
-        }
+        thing = objects.found(batch)
+        regions = {"all": torch.ones_like(thing), "object": _inner(thing), "background": _inner(~thing)}
         for where, region in regions.items():
             for what, numbers in measuring.measured(batch.inputs["image"], region).items():
                 if (what, where) in MEASURED:
@@ -156,6 +153,12 @@ def _measured(loader: Loader) -> Generator[Progress, None, tuple[dict[str, np.nd
         yield Progress("measure", done, len(loader))
     held = {name: torch.cat(numbers).double().numpy() for name, numbers in parts.items()}
     return held, 1 - known / max(len(loader), 1)
+
+
+def _inner(region: Bool[torch.Tensor, "batch height width"]) -> Bool[torch.Tensor, "batch height width"]:
+    """Without the pixels on its edge, in which two things may be mixed; the region itself where that leaves nothing."""
+    within = ~objects.grown(~region, 1)
+    return torch.where(within.flatten(1).any(1)[:, None, None], within, region)
 
 
 def _of_files(dataset: Dataset, subject: Subject) -> dict[str, np.ndarray]:
