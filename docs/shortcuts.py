@@ -1,4 +1,4 @@
-"""Measures what docs/shortcuts.md says: python docs/shortcuts.py tables | networks | worlds | digits | mri.
+"""Measures what docs/shortcuts.md says: python docs/shortcuts.py tables | networks | worlds [NUMBER ...] | digits | mri FILE CLASS.
 
 Rows are printed as they come, so that a run may be stopped and still tell something.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,10 +162,12 @@ def of_networks(runs: int = 400) -> None:
             print(f"{seed + 1} networks; " + "; ".join(told), flush=True)
 
 
-def of_worlds() -> None:
-    """Is what was planted, and learnt, named?"""
+def of_worlds(only: Sequence[int] = ()) -> None:
+    """Is what was planted, and learnt, named? All worlds, or those of these numbers."""
     named = strong = 0
     for number, (variable, knob, classes) in enumerate(WORLDS):
+        if only and number not in only:
+            continue
         world = World(classes=classes, train=1200, test=600, seed=number, **{variable: (knob, 0.0)})
         network = learnt(world, 8, number)
         effect = own_effect(world, network, variable)
@@ -253,5 +255,7 @@ if __name__ == "__main__":
         of_images(digits, "3", 2, network="resnet_tiny", steps=300, threads=1)
     elif asked == "mri":
         of_images(lambda: brains(sys.argv[2]), sys.argv[3], 5, network="resnet_tiny", steps=200, threads=1)
+    elif asked == "worlds":
+        of_worlds(tuple(map(int, sys.argv[2:])))
     else:
-        {"tables": of_tables, "networks": of_networks, "worlds": of_worlds}[asked]()
+        {"tables": of_tables, "networks": of_networks}[asked]()

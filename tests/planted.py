@@ -127,6 +127,10 @@ def properties(
             "logodds_true": after,
             "placebo_logodds_true": rested,
         }
-        found[name] = {"id": named, "change": {"intervention": "matched", "settings": {"what": "colour"}}}
+        found[name] = {
+            "id": named,
+            "condition": "matched",
+            "change": {"intervention": "matched", "settings": {"what": "colour"}},
+        }
         found[name] |= {column: values.astype(float).tolist() for column, values in columns.items()}
     return {"told": entries, "asked": found, "judged": 100, "split": "training", "guessed": 0.0}

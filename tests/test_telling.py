@@ -54,3 +54,12 @@ def test_noise_raises_an_alarm_in_no_more_than_one_table_of_twenty(share):
         labels = (random.random(600) >= share).astype(int)
         alarms += asked(random.standard_normal((600, 1)), labels, seed).p < 0.05
     assert alarms <= 8  # 3 are expected; 9 or more come once in 250
+
+
+def test_what_lies_in_clumps_is_told_by_its_neighbours():
+    random = np.random.default_rng(1)
+    labels, behind = random.integers(0, 2, 600), random.integers(0, 6, 600)
+    values = behind[:, None] * np.array([10.0, 7.0]) + (labels ^ (behind % 2))[:, None] * [0.3, 0.3]
+    values = values + 0.02 * random.standard_normal((600, 2))
+    assert np.mean(telling.discriminant(values, labels, values) == labels) < 0.7
+    assert asked(values, labels).accuracy.value > 0.98

@@ -42,6 +42,7 @@ class Asked(NamedTuple):
     shares: tuple[float, float]
     difference: Float[np.ndarray, " rows"]
     ids: tuple[str, ...]
+    condition: str
     change: Mapping[str, Any]
     p: float = 1.0
 
@@ -87,6 +88,7 @@ def _asked(found: Mapping[str, Any], seed: int, level: float, draws: int) -> dic
             (float(1 - right.mean()), float(1 - rested.mean())),
             d,
             tuple(columns["id"]),
+            columns["condition"],
             columns["change"],
         )
     if not asked:
@@ -146,6 +148,7 @@ def _finding(
     changed = {
         "kind": "changed",
         "title": f"Before and after: {name} alone becomes that of another class",
+        "condition": asked.condition,
         "change": dict(asked.change),
         "items": [
             {

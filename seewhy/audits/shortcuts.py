@@ -128,8 +128,16 @@ def _named(carried: Sequence[Carried], alpha: float) -> Iterator[tuple[Carried, 
         yield strongest, "frame"
     cells = [each for each in sure if each.region["kind"] == "cell" and _off_the_object(each.region)]
     cells = [each for each in cells if not any(_overlap(each.region, mark.region) for mark in marks)]
+    cells = [each for each in cells if each.logodds.value >= _border(carried, each.label) / 2]
     if cells and strongest is None:
         yield max(cells, key=lambda each: each.logodds.value), "cell"
+
+
+def _border(carried: Sequence[Carried], label: str) -> float:
+    """What the frame does for a class, however unsure it is: a cell that does far less is but a part of that."""
+    return max(
+        (each.logodds.value for each in carried if (each.region["kind"], each.label) == ("frame", label)), default=0
+    )
 
 
 def _off_the_object(region: Mapping[str, Any]) -> bool:

@@ -127,6 +127,7 @@ def _asked(subject: Subject, name: str, count: int) -> Generator[Progress, None,
         found.append((yield from subject.table(need)))
     rows = np.flatnonzero([target is not None for target in found[0]["target"]])
     columns: dict[str, Any] = {"id": found[0]["id"][rows].tolist()}
+    columns["condition"] = str(found[0]["condition"][0]) if len(found[0]) else ""
     columns["change"] = {"intervention": "matched", "settings": dict(settings)}
     for prefix, each in zip(("", "placebo_"), found, strict=True):
         for column in ("right", "logodds_true"):
