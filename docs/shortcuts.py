@@ -1,4 +1,6 @@
-"""Measures what docs/shortcuts.md says: python docs/shortcuts.py tables | networks | worlds [NUMBER ...] | digits | mri FILE CLASS.
+"""Measures what docs/shortcuts.md says: python docs/shortcuts.py tables | networks | worlds | digits | mri.
+
+`worlds` may be followed by numbers of worlds, `mri` is followed by the file and the class that gets a mark.
 
 Rows are printed as they come, so that a run may be stopped and still tell something.
 """

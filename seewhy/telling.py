@@ -37,8 +37,8 @@ def told(
 
     p = (1 + draws with a balanced accuracy >= the observed) / (1 + draws), where tables of labels and answers of the
     same margins are drawn at random: the labels of the judged rows dealt out anew (exact, whatever the rule and however
-    unequal the classes). Words are told apart by value; numbers by `discriminant` or `neighbours`, whichever does better on
-    the rows that fit it.
+    unequal the classes). Words are told apart by value; numbers by `discriminant` or `neighbours`, whichever does
+    better on the rows that fit it.
     """
     rule = _by_value if values.dtype.kind in "OUS" else _by_number
     answers = rule(values[fitted], labels[fitted], values[judged])

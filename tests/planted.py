@@ -63,6 +63,7 @@ def transplanted(
     classes: Sequence[str] = ("cat", "dog"),
     effects: Mapping[tuple[str, int], float] | None = None,
     covered: float | None = None,
+    reached: float = 0.0,
     ids: Sequence[str] | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
@@ -76,7 +77,10 @@ def transplanted(
     shapes = [*cells, ("frame", 0, 0, 32, 32), ("mark", 26, 25, 30, 31)]
     sides = ("kind", "top", "left", "bottom", "right")
     regions = [dict(zip(sides, shape, strict=True)) for shape in shapes]
-    regions = [{**region, "label": "", "share": 1.0, "elsewhere": 1.0, "covered": covered} for region in regions]
+    regions = [
+        {**region, "label": "", "share": 1.0, "elsewhere": 1.0, "covered": covered, "guessed": reached}
+        for region in regions
+    ]
     regions[-1] |= {"label": classes[0], "share": 0.9, "elsewhere": 0.04}
     names = ("region", "image", "donor", "own", "class", "effect", "placebo", "turned", "placebo_turned")
     trials: dict[str, list[Any]] = {name: [] for name in names}

@@ -6,7 +6,7 @@ does so is no shortcut; so a region is named only if it is
 
     a mark           a patch that repeats, pixel for pixel, in one class and not in others, off the middle of the image
     off the object   a cell of the grid that the images' own masks say is hardly ever on the object
-    the surroundings the frame along the border, which few objects reach
+    the surroundings the frame along the border, unless objects reach it, as masks say or as is guessed
 
 All regions of all classes are tested together, by drawing the signs of the pairs' differences (`sign_flip_test`). Not
 found are marks that move about or are in fewer than two fifths of their class's images, and whatever lies before the
@@ -32,6 +32,8 @@ pillar: Pillar = "cause"
 LEAST = 8
 #: A cell that lies on the object with no more than this share of it is off the object.
 OFF = 0.005
+#: A frame that objects cover to more than this share is not the surroundings.
+REACHED = 0.05
 #: What moves the log-odds by less than this is no shortcut, however sure it is.
 ZONE = 0.1
 #: How many decisions must turn, beyond the placebo's, for a finding to be so grave.
@@ -123,6 +125,7 @@ def _named(carried: Sequence[Carried], alpha: float) -> Iterator[tuple[Carried, 
     yield from ((each, "mark") for each in marks)
     # In an image of two classes what speaks against one speaks for the other: a place is named once, for a mark first.
     frames = [each for each in sure if each.region["kind"] == "frame"]
+    frames = [each for each in frames if each.region["guessed"] <= REACHED]
     strongest = max(frames, key=lambda each: each.logodds.value, default=None)
     if strongest is not None:
         yield strongest, "frame"

@@ -102,15 +102,22 @@ def _apart(
 ) -> list[str]:
     """The suspects without those that only echo another: what the whole image tells because a part of it does, and what
     both parts tell alike because the whole image does (a tint)."""
-    kept = list(suspects)
+    kept, rows = list(suspects), len(labels)
+    # A difference of the two that is smaller than a level of 255 is none: a rule might live on what is rounded off.
+    blur = (2 * np.random.default_rng(seed).random((rows, 1)) - 1) / 255
     for what in ("brightness", "colour"):
         whole, thing, behind = (MEASURED[what, where] for where in ("all", "object", "background"))
         parts = [name for name in (thing, behind) if name in kept]
         if len(parts) == 2:
-            between = telling.told(values[thing] - values[behind], labels, fitted, judged, seed=seed)
-            echo = [whole] if between.p < 0.05 else parts
+            found = [
+                telling.told(column, labels, fitted, judged, seed=seed)
+                for column in (values[thing], values[behind], values[thing] - values[behind] + blur)
+            ]
+            of_thing, of_behind, between = (each.accuracy.value - each.guessing for each in found)
+            apart = between >= min(of_thing, of_behind) / 2
+            echo = [whole] if apart else parts
             kept = [name for name in kept if name not in echo]
-            if between.p >= 0.05 and whole not in kept:
+            if not apart and whole not in kept:
                 kept.append(whole)
         elif parts:
             kept = [name for name in kept if name != whole]

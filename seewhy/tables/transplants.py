@@ -11,8 +11,10 @@ before the network is asked anything: at each pixel a value v (a quartile of the
 
     share of the class within NEAR levels of v  >=  OFTEN   and   that share less the same of all others  >=  APART
 
-and v differs from the others' median by DIFFERENT levels or more. Pixels that touch are one patch. Where more than half
-of the frame repeats, it is the surroundings and no mark. What moves from image to image is not found this way.
+and v differs by DIFFERENT levels or more from the others' median, and from the ground where most of the frame has one
+value: that nothing is drawn there is no mark. Pixels that touch are one patch, and a mark is a patch that is there as a
+whole in OFTEN of the class and RARE elsewhere, for strokes of a pen, which repeat pixel by pixel, do not repeat
+together. Where more than half of the frame repeats, it is the surroundings. What moves is not found.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
-from seewhy import chance, hooks, ranks
+from seewhy import chance, hooks, objects, ranks
 from seewhy.loading import Loader
 from seewhy.tables import Subject, Unavailable
 from seewhy.tables.intervention import POOL
@@ -36,10 +38,12 @@ shared = True
 NEAR, DIFFERENT = 6, 24
 #: In which share of its class a mark's pixel must be, and by how much more often than elsewhere.
 OFTEN, APART = 0.4, 0.35
+#: How often others may have it, as a share of how often its class does; and how much of a patch must be there at once.
+RARE, PART = 0.3, 0.8
 #: Images of a class that are compared, and the fewest that tell anything.
 COMPARED, FEWEST = 100, 12
-#: The frame is so much of each side, and a mark no more than so much of the image.
-FRAME, LARGEST = 1 / 8, 1 / 8
+#: The frame is so much of each side; a mark is no more of the image, and has no fewer pixels.
+FRAME, LARGEST, SMALLEST = 1 / 8, 1 / 8, 4
 #: Pairs of one class for the grid and for a mark; pixels that may be looked at; pairs that are had whatever they cost.
 EACH, PROVED, PIXELS, LEAST = 24, 48, 9_000_000, 32
 BATCH = 256
@@ -108,16 +112,19 @@ def make(
     mine = plan[ranks.share(len(plan))]
     parts = yield from ranks.from_each(_tried(subject, loader, pool, regions, mine))
     trials = {name: [value for part in parts for value in part[name]] for name in parts[0]}
-    said = [_told(region, loader, height, width) for region in regions]
+    sample = loader.batch(range(min(len(loader), COMPARED)))
+    said = [_told(region, sample) for region in regions]
     return {"regions": said, "trials": trials, "size": [height, width], "cells": cells, "classes": classes}
 
 
-def _told(region: Region, loader: Loader, height: int, width: int) -> dict[str, Any]:
-    """A region as plain values; `covered` is which share of it lies on the object, None where that is not known."""
-    masks = loader.batch(range(min(len(loader), COMPARED))).masks
-    inside = torch.from_numpy(region.mask(height, width))
-    covered = None if masks is None or not masks.any() else float(masks[masks.any((1, 2))][:, inside].float().mean())
-    return {**{name: value for name, value in region._asdict().items() if name != "inside"}, "covered": covered}
+def _told(region: Region, sample: Batch) -> dict[str, Any]:
+    """A region as plain values. `covered` is which share of it lies on the object, None where that is not known;
+    `guessed` is the same with a guess where it is not."""
+    known, found = objects.known(sample), objects.found(sample)
+    inside = torch.from_numpy(region.mask(*found.shape[1:])).to(found.device)
+    covered = float(found[known][:, inside].float().mean()) if known.any() else None
+    told = {name: value for name, value in region._asdict().items() if name != "inside"}
+    return told | {"covered": covered, "guessed": float(found[:, inside].float().mean()) if inside.any() else 1.0}
 
 
 # --------------------------------------------------------------------------------------------------- what is tried
@@ -256,29 +263,36 @@ def repeated(
     from scipy import ndimage
 
     height, width = own.shape[1:3]
-    share, elsewhere = _alike(own, others)
-    pixels = (share >= OFTEN) & (share - elsewhere >= APART)
+    value, share, elsewhere = _alike(own, others)
+    pixels = (share >= OFTEN) & (share - elsewhere >= APART) & (elsewhere <= RARE * share)
     border = _frame(height, width, np.ones((height, width), bool)).mask(height, width)
     if not pixels.any() or pixels[border].mean() > 0.5:
         return None
-    touching = ndimage.binary_dilation(pixels, np.ones((3, 3)), iterations=max(1, min(height, width) // 48))
+    gap = min(height, width) // 32  # letters of one word are one mark
+    touching = ndimage.binary_dilation(pixels, np.ones((3, 3)), iterations=gap) if gap else pixels
     names, count = ndimage.label(touching, np.ones((3, 3)))
     weights = ndimage.sum_labels((share - elsewhere) * pixels, names, np.arange(1, count + 1))
     for name in np.argsort(-weights) + 1:
         here = pixels & (names == name)
         rows, columns = np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))
-        room = min(height, width) // 32  # a seam of what surrounds it
-        top, left = max(0, rows[0] - room), max(0, columns[0] - room)
-        bottom, right = min(height, rows[-1] + 1 + room), min(width, columns[-1] + 1 + room)
+        top, left = max(0, rows[0] - gap), max(0, columns[0] - gap)
+        bottom, right = min(height, rows[-1] + 1 + gap), min(width, columns[-1] + 1 + gap)
         small = (bottom - top) * (right - left) <= LARGEST * height * width
         if (
             small
-            and here.sum() >= max(1, height * width // 1000)
+            and here.sum() >= max(SMALLEST, height * width // 1000)
             and _off_the_middle(top, left, bottom, right, own.shape)
         ):
-            shares = float(share[here].mean()), float(elsewhere[here].mean())
-            return Region("mark", int(top), int(left), int(bottom), int(right), "", *shares)
+            whole, abroad = (_whole(images, value, here) for images in (own, others))
+            if whole >= OFTEN and abroad <= RARE * whole:
+                return Region("mark", int(top), int(left), int(bottom), int(right), "", whole, abroad)
     return None
+
+
+def _whole(images: UInt8[np.ndarray, "images height width 3"], value: np.ndarray, here: np.ndarray) -> float:
+    """The share of images in which a patch is as it is in the class: PART of its pixels at once."""
+    near = np.abs(images[:, here].astype(np.int16) - value[here]).max(2) <= NEAR
+    return float((near.mean(1) >= PART).mean())
 
 
 def _off_the_middle(top: int, left: int, bottom: int, right: int, shape: tuple[int, ...]) -> bool:
@@ -290,19 +304,28 @@ def _off_the_middle(top: int, left: int, bottom: int, right: int, shape: tuple[i
 
 def _alike(
     own: UInt8[np.ndarray, "images height width 3"], others: UInt8[np.ndarray, "others height width 3"]
-) -> tuple[Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
-    """At each pixel how often the class, and how often others, have the value that sets the class apart most."""
-    usual = np.median(others, axis=0)
+) -> tuple[Int[np.ndarray, "height width 3"], Float[np.ndarray, "height width"], Float[np.ndarray, "height width"]]:
+    """At each pixel the value that sets the class apart most, how often the class has it, and how often others do."""
+    usual, ground = np.median(others, axis=0), _ground(others)
     best, best_elsewhere = (np.zeros(own.shape[1:3]) for _ in range(2))
+    chosen = np.zeros(own.shape[1:], np.int16)
     for quartile in (25, 50, 75):
         value = np.percentile(own, quartile, axis=0, method="nearest").astype(np.int16)
-        shares = [
-            (np.abs(images.astype(np.int16) - value).max(3) <= NEAR).mean(0) if len(images) else np.zeros(best.shape)
-            for images in (own, others)
-        ]
-        unusual = np.abs(value - usual).max(2) >= DIFFERENT
-        better = unusual & (shares[0] - shares[1] > best - best_elsewhere)
-        best, best_elsewhere = (
-            np.where(better, new, old) for new, old in zip(shares, (best, best_elsewhere), strict=True)
+        share, elsewhere = (
+            (np.abs(images.astype(np.int16) - value).max(3) <= NEAR).mean(0) for images in (own, others)
         )
-    return best, best_elsewhere
+        unusual = np.abs(value - usual).max(2) >= DIFFERENT
+        if ground is not None:
+            unusual &= np.abs(value - ground).max(2) >= DIFFERENT
+        better = unusual & (share - elsewhere > best - best_elsewhere)
+        chosen = np.where(better[:, :, None], value, chosen)
+        best, best_elsewhere = np.where(better, share, best), np.where(better, elsewhere, best_elsewhere)
+    return chosen, best, best_elsewhere
+
+
+def _ground(images: UInt8[np.ndarray, "images height width 3"]) -> Float[np.ndarray, " channels"] | None:
+    """The one value that most of the frame has, on which things are drawn; None where there is no such."""
+    height, width = images.shape[1:3]
+    edge = images[:, _frame(height, width, np.ones((height, width), bool)).mask(height, width)].reshape(-1, 3)
+    usual = np.median(edge, axis=0)
+    return usual if (np.abs(edge - usual).max(1) <= NEAR).mean() >= 0.5 else None

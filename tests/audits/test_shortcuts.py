@@ -37,6 +37,10 @@ def test_the_border_is_named_once_and_not_called_a_mark():
     assert "this may be the object itself" in " ".join(found["shortcuts:surroundings:cat"].doubts)
 
 
+def test_a_border_that_objects_reach_is_not_called_the_surroundings():
+    assert list(checked(transplanted(40, effects={("cat", 16): 3.0}, reached=0.2))) == ["shortcuts:none"]
+
+
 def test_too_few_pairs_are_said_to_be_too_few():
     found = checked(transplanted(5, effects={("cat", 17): 4.0}))
     assert "10 pairs of images of two classes are too few" in found["shortcuts:(none)"].statement
