@@ -1,6 +1,11 @@
-"""Draws docs/images/explainers.jpg: a photo, and what each method shows of lite0's answer. Takes some minutes."""
+"""Draws the pictures of docs/explaining.md, which take some minutes:
+
+images/explainers.jpg   a photo, and what each method shows of lite0's answer
+images/neighbours.png   a digit that is answered wrongly, and the training images that speak for the answer and against
+"""
 
 import io
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +13,35 @@ from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
 import seewhy
-from seewhy import explaining, heatmap, imaging
+from seewhy import data, explaining, heatmap, imaging, neighbouring
+from seewhy.types import finished
 
 SIDE, COLUMNS, LINE = 150, 6, 16
 
 
 def main() -> None:
+    draw_explainers()
+    draw_neighbours()
+
+
+def draw_neighbours() -> None:
+    """Of the digits that were not trained on, one that is answered wrongly, with the greatest confidence."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = f"{folder}/run"
+        how = {"network": "resnet_tiny", "epochs": 4, "keep_checkpoints": 4, "threads": 1}
+        model = seewhy.train("digits", out=run, **how)
+        learnt = finished(neighbouring.learn(model, neighbouring.settings_for(run, "digits")))
+    known, digits = set(learnt.dataset.ids), data.open("digits")
+    others = [example for example in digits if example.id not in known]
+    answers = model([example.inputs["image"] for example in others])
+    wrong = [(a.confidence, e, a) for e, a in zip(others, answers, strict=True) if a.value != e.target]
+    confidence, example, answer = max(wrong, key=lambda entry: entry[0])
+    print(f"{example.id}: a {example.target}, answered {answer.value} with {confidence:.0%}")
+    drawn = neighbouring.drawn(learnt, example, neighbouring.near(learnt, example, answer.value))
+    (Path(__file__).parent / "images" / "neighbours.png").write_bytes(imaging.encode_png(drawn))
+
+
+def draw_explainers() -> None:
     model = seewhy.load("lite0")
     photo = load_sample_image("flower.jpg")
     found = explaining.explain_one(model, photo, methods=["all"], design="shared")

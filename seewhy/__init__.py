@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["audit", "explain", "export", "load", "train"]
+__all__ = ["audit", "explain", "export", "load", "neighbours", "train"]
 
 if TYPE_CHECKING:
     from seewhy.exporting import Exported
     from seewhy.model import Model
+    from seewhy.neighbouring import Ranking
     from seewhy.types import Explanation, Report
 
 
@@ -67,18 +68,41 @@ def explain(
     layer: str | None = None,
     design: str | None = None,
     budget: str | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Explanation]:
-    """Why this answer? Heat over one image by each method; `target` is a class or "A - B", else the answer given.
+    """Why this answer? Heat over one image by each method; `target` is a class, a layer ("layer3"), a channel of it
+    ("layer3:17"), a unit ("layer3:17,4,5": channel, row, column) or "A - B", else the answer given.
 
     `methods` are names on the shelf, or ["all"]; `layer` is for those that look at one; `design` for those that
-    cover parts of the image ("own" or "shared" masks); `budget` is "2 s" or "300 forwards".
+    cover parts of the image ("own" or "shared" masks); `budget` is "2 s" or "300 forwards"; `settings` are those of
+    single methods, {"lrp_gamma": {"gamma": 1.0}}.
     """
     from seewhy import explaining
 
     loaded = load(model) if isinstance(model, (str, Path)) else model
-    return explaining.explain_one(
-        loaded, image, methods=methods, target=target, layer=layer, design=design, budget=budget
-    )
+    wishes: dict[str, Any] = {"methods": methods, "target": target, "layer": layer, "design": design, "budget": budget}
+    explaining.check(loaded, **wishes, chosen=settings)
+    return explaining.explain_one(loaded, image, **wishes, chosen=settings)
+
+
+def neighbours(
+    model: Model | str | Path, image: Any, data: Any, target: str | None = None, *, count: int = 5
+) -> dict[str, Ranking]:
+    """Which training images speak for this answer, and which against it? By "embedding" and by "tracin".
+
+    `data` are the images that the model was trained on; `target` is a class or "A - B", else the answer given. Where
+    the model is named by its run, influence goes over the moments that the run kept (`keep_checkpoints`).
+    """
+    from seewhy import neighbouring
+    from seewhy.types import finished
+
+    loaded = load(model) if isinstance(model, (str, Path)) else model
+    named, given = _data(data)
+    settings = neighbouring.settings_for(str(model) if isinstance(model, (str, Path)) else None, named)
+    learnt = finished(neighbouring.learn(loaded, settings, data=given))
+    content = Path(image).read_bytes() if isinstance(image, (str, Path)) else None
+    asked = loaded(image).value if target is None else target
+    return neighbouring.near(learnt, loaded.example(image), asked, count=count, content=content)
 
 
 def load(

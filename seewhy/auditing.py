@@ -16,9 +16,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 
-from seewhy import confounding, fitting, imaging, predicting, ranks, shelf
+from seewhy import confounding, decoding, fitting, imaging, predicting, ranks, shelf
 from seewhy.cache import Cache, files_of, table_in
 from seewhy.exports import html, json
 from seewhy.interventions import Change
@@ -235,7 +236,7 @@ def _thumbnails(planner: Planner, findings: Iterable[Finding]) -> dict[str, np.n
     for entry in changed:
         if "change" in entry:
             found |= _after(planner, entry, places)
-    return found
+    return found | _kept(planner)
 
 
 def _after(planner: Planner, entry: Mapping[str, Any], places: Mapping[str, int]) -> dict[str, np.ndarray]:
@@ -255,6 +256,16 @@ def _after(planner: Planner, entry: Mapping[str, Any], places: Mapping[str, int]
         picture_key(id, entry["condition"]): imaging.thumbnail(each, LARGE)
         for id, each in zip(ids, pixels, strict=True)
     }
+
+
+def _kept(planner: Planner) -> dict[str, np.ndarray]:
+    """Thumbnails that a table keeps because nothing draws them again: its columns `id`, `condition` and `picture`."""
+    found = {}
+    for table in planner.given.values():
+        if isinstance(table, pa.Table) and {"id", "condition", "picture"} <= set(table.column_names):
+            for row in table.select(["id", "condition", "picture"]).to_pylist():
+                found[picture_key(row["id"], row["condition"])] = decoding.decode(row["picture"])
+    return found
 
 
 def _facts(planner: Planner, began: float, command: str, findings: Iterable[Finding]) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pyarrow.parquet
+import safetensors.torch
 
 from seewhy import files, predicting, ranks
-from seewhy.types import Explanation, Predictions, Problem, Scan
+from seewhy.types import Explanation, Predictions, Problem, Scan, Weights
 
 #: Bytes that the cache may hold before the least recently used tables are dropped.
 LIMIT = 4_000_000_000
@@ -177,6 +178,17 @@ def _read_plain(place: Path) -> Any:
     return files.read_json(place / "plain.json")
 
 
+def _weights_files(weights: Weights) -> Iterator[tuple[str, bytes]]:
+    yield "weights.safetensors", safetensors.torch.save(dict(weights.tensors))
+
+
+def _read_weights(place: Path) -> Weights:
+    try:
+        return Weights(safetensors.torch.load((place / "weights.safetensors").read_bytes()))
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{place} is damaged: {error}") from error
+
+
 #: Of each kind of table the type, and the files that hold one, each with its name.
 WRITERS: dict[str, tuple[type, Callable[[Any], Iterator[tuple[str, bytes]]]]] = {
     "predictions": (Predictions, predicting.as_files),
@@ -184,6 +196,7 @@ WRITERS: dict[str, tuple[type, Callable[[Any], Iterator[tuple[str, bytes]]]]] = 
     "explanations": (tuple, _explanation_files),
     "arrow": (pyarrow.Table, _arrow_files),
     "plain": (dict, _plain_files),
+    "weights": (Weights, _weights_files),
 }
 READERS: dict[str, Callable[[Path], Any]] = {
     "predictions": predicting.load,
@@ -191,4 +204,5 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "explanations": _read_explanations,
     "arrow": _read_arrow,
     "plain": _read_plain,
+    "weights": _read_weights,
 }

@@ -55,6 +55,8 @@ Threads = Annotated[int | None, typer.Option(help=help_of("threads"))]
 ONLY_AUDIT = (
     *("model", "classes", "mapping", "test", "groups", "unit", "confounders", "graph", "audits", "set", "images"),
 )
+#: Wishes of `explain` that a forecast does not ask for.
+AFTERWARDS = ("budget", "measured")
 ONLY_SCAN = ("label", "allow_outside", "threads")
 
 
@@ -148,7 +150,10 @@ def train(settings: Settings, out: Out = None, as_json: Json = False) -> None:
 
 @app.command()
 @settings_as_flags(
-    without=(*ONLY_AUDIT, "tensorboard", "tta", "minutes", "epochs", "steps", "schedule", "patience", "grow_from")
+    without=(
+        *(*ONLY_AUDIT, "tensorboard", "keep_checkpoints", "tta", "minutes"),
+        *("epochs", "steps", "schedule", "patience", "grow_from"),
+    )
 )
 def lr(settings: Settings, as_json: Json = False) -> None:
     """Which learning rate suits DATA and its network? Trains a copy for 100 steps and keeps nothing of it."""
@@ -215,7 +220,11 @@ def explain(
         typer.Option(help="A name on the shelf explainers, once or more, or `all`. [gradient, grad_cam, occlusion]"),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help='A class, or "A - B" for A rather than B. [the answer given]')
+        str | None,
+        typer.Option(
+            help='A class; a layer, a channel or a unit of it: "layer3", "layer3:17", "layer3:17,4,5" (channel, row, '
+            'column); or "A - B" for A rather than B. [the answer given]'
+        ),
     ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Where methods look that look at a layer. [the last that counts]")
@@ -231,6 +240,23 @@ def explain(
         list[str] | None,
         typer.Option(help="Test the maps: a name on the shelf measures, once or more, or `all`. [none]"),
     ] = None,
+    set: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD.SETTING=VALUE",
+            help="A setting of a method or a measure, such as occlusion.fill=black; as often as needed.",
+        ),
+    ] = None,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Only tell what it would cost: passes, time and memory, at most.")
+    ] = False,
+    neighbours: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="The images that MODEL was trained on: which of them speak for the answer, and which against it?",
+        ),
+    ] = None,
     network: Network = None,
     classes: Classes = None,
     mapping: Mapped = None,
@@ -240,7 +266,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Where does MODEL look in these images? One that cannot be read is named and ends nothing; exit 2 if all are."""
-    from seewhy import explaining
+    from seewhy import explaining, neighbouring
 
     _use(threads)
     files = _image_files(images)
@@ -253,15 +279,28 @@ def explain(
         "design": design,
         "budget": budget,
         "measured": measure,
+        "chosen": _settings_of_members(set or [], "METHOD.SETTING=VALUE, such as occlusion.fill=black"),
     }
     explaining.check(loaded, **wishes)
+    if forecast:
+        _tell_forecast(loaded, files, as_json, {name: wishes[name] for name in wishes if name not in AFTERWARDS})
+        return
+    learnt = None
+    if neighbours is not None:
+        asked = neighbouring.settings_for(model, neighbours, device=device, threads=threads)
+        learnt = console.watched(neighbouring.learn(loaded, asked))
     rows: list[dict[str, Any]] = []
     failed: list[tuple[Path, str]] = []
     for path in files:
         answered, unreadable = loaded.answers([path])
         failed += unreadable
         for _, answer in answered:
-            row = explaining.write_pictures(loaded, path, answer, out=out, **wishes)
+            near = (
+                {}
+                if learnt is None
+                else {"neighbours": neighbouring.write(learnt, path, answer, out=out, target=target)}
+            )
+            row = explaining.write_pictures(loaded, path, answer, out=out, beside=near, **wishes)
             rows.append(row)
             if not as_json:
                 console.tell(f"{path}: {row['answer']} {row['confidence']:.0%}, asked about {row['question']!r}")
@@ -270,6 +309,8 @@ def explain(
                     console.tell(f"  no {name}: {why}")
                 if measure:
                     console.print_table(_as_rows(row["faithfulness"]))
+                if near:
+                    console.tell_neighbours(row["neighbours"])
     if as_json:
         named = [{"id": str(path), "why": why} for path, why in failed]
         console.print_json({"model": loaded.name, "explanations": rows, "failed": named})
@@ -499,7 +540,9 @@ def _settings(config: Path | None, flags: dict[str, Any]) -> Settings:
     for name, value in flags.items():
         kind = kinds()[name][0]
         if value and kind is dict:
-            for audit, chosen in _settings_of_audits(value).items():
+            for audit, chosen in _settings_of_members(
+                value, "AUDIT.SETTING=VALUE, such as calibration.bins=20"
+            ).items():
                 values[audit] = {**values.get(audit, {}), **chosen}
         elif value is not None and kind is not dict:
             values[name] = _listed(value) if kind is tuple else value
@@ -534,20 +577,38 @@ def _loaded(model: str, network: str | None, classes: str | None, mapping: str |
     return loaded
 
 
-def _settings_of_audits(entries: list[str]) -> dict[str, dict[str, Any]]:
+def _settings_of_members(entries: list[str], shape: str) -> dict[str, dict[str, Any]]:
     """`calibration.bins=20` as a TOML file has it; a value that is no TOML is a word."""
     found: dict[str, dict[str, Any]] = {}
     for entry in entries:
         name, equals, text = entry.partition("=")
         audit, _, setting = name.rpartition(".")
         if not (audit and setting and equals):
-            raise ValueError(f"--set is {entry!r}; it must be AUDIT.SETTING=VALUE, such as calibration.bins=20")
+            raise ValueError(f"--set is {entry!r}; it must be {shape}")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
             value = text
         found.setdefault(audit, {})[setting] = value
     return found
+
+
+def _tell_forecast(loaded: Model, files: list[Path], as_json: bool, wishes: dict[str, Any]) -> None:
+    """What explaining will cost at most, found out on the first image that can be read."""
+    from seewhy import explaining
+
+    first = next((path for path in files if loaded.answers([path])[0]), None)
+    if first is None:
+        raise ValueError(f"None of the {len(files)} files can be read")
+    told = {"images": len(files), **explaining.forecast(loaded, first, **wishes)}
+    if as_json:
+        console.print_json(told)
+        return
+    each = f"{told['passes']:,.0f} passes, {told['seconds']:.3g} s, {told['bytes'] / 1e6:,.0f} MB"
+    console.tell(f"An image: at most about {each}, asked about {told['question']!r}")
+    if len(files) > 1:
+        console.tell(f"{len(files):,} images: at most about {len(files) * told['seconds']:.3g} s")
+    console.print_table([{"method": name, "passes alone": f"{cost:,.0f}"} for name, cost in told["alone"].items()])
 
 
 def _counted() -> list[dict[str, Any]]:

@@ -127,6 +127,20 @@ def print_curve(rates: Sequence[float], losses: Sequence[float], lines: int = 20
         tell(f"{rates[place]:9.1e}  {losses[place]:9.4f}  {'#' * bar}")
 
 
+def tell_neighbours(found: dict[str, Any]) -> None:
+    """A line a ranking and side, then what it rests on."""
+    tell(f"  {found['picture']}")
+    for name, ranking in found["by"].items():
+        for side in ("supporting", "opposing"):
+            listed = ", ".join(
+                f"{each['id']} ({each['target']}, {each['score']:.3g}{', the same file' if each['same'] else ''})"
+                for each in ranking[side]
+            )
+            tell(f"  {side} by {name} ({ranking['unit']}): {listed or 'none'}")
+        if ranking["note"]:
+            tell(f"    {ranking['note']}")
+
+
 def print_scan(found: dict[str, Any]) -> None:
     tell(f"{found['images']:,} images in {len(found['classes'])} classes, {found['usable']:,} can be used")
     for problem in found["problems"]:

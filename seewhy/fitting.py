@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import platform
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 
 import torch
 
-from seewhy import board, choosing, networks, ranks, rate_finder, scanning, shelf, splitting, training
+from seewhy import augmenting, board, choosing, networks, ranks, rate_finder, scanning, shelf, splitting, training
 from seewhy import data as sources
 from seewhy.cache import Cache
 from seewhy.choosing import chosen_device
@@ -26,6 +27,7 @@ from seewhy.model import Model
 from seewhy.run import Run
 from seewhy.settings import Settings
 from seewhy.types import Dataset, Problem, Progress, Scan
+from seewhy.weights import not_finite
 
 #: A training is saved whenever this many seconds have gone by since the last time: what a kill can cost.
 SAVE_EVERY = 20.0
@@ -47,6 +49,28 @@ def open_material(
 
     For a given model, rows that it was trained on stay in their split and all others are for testing.
     """
+    dataset, scan = yield from _usable(settings, cache, data, model)
+    return _material(_split(dataset, scan, settings, model), scan)
+
+
+def open_learnt(
+    settings: Settings, cache: Cache, model: Model, *, data: Any = None
+) -> Generator[Progress, None, tuple[Material, bool]]:
+    """The images that a given model was trained on, as the training split, and whether that is known. Where it is not,
+    the data's own training split counts as that, else every image. None need be left for testing."""
+    dataset, scan = yield from _usable(settings, cache, data, model)
+    again = _split_again(dataset, scan, settings, model)
+    known = again is not None and "train" in again.splits
+    chosen = again if again is not None and known else dataset
+    if "train" not in chosen.splits:
+        chosen = replace(chosen, splits=("train",) * len(chosen))
+    return _material(chosen, scan), known
+
+
+def _usable(
+    settings: Settings, cache: Cache, data: Any, model: Model | None
+) -> Generator[Progress, None, tuple[Dataset, Scan]]:
+    """The rows that can be used, and what was found out about them."""
     yield Progress("open", 0, 1, note=settings.data)
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
@@ -59,10 +83,14 @@ def open_material(
     dataset = scanning.usable(dataset, scan)
     if not len(dataset):
         raise ValueError(f"{settings.data} holds no image that can be used: {_why_none(scan)}")
-    dataset = _split(dataset, scan, settings, model)
+    return dataset, scan
+
+
+def _material(dataset: Dataset, scan: Scan) -> Material:
+    """Raises ValueError where ranks find other images."""
     digest = _digest(dataset, scan)
     if digest != ranks.once(lambda: digest):
-        raise ValueError(f"Rank {ranks.number()} finds other images under {settings.data} than rank 0 does")
+        raise ValueError(f"Rank {ranks.number()} finds other images in {dataset.name} than rank 0 does")
     return Material(dataset, scan, digest)
 
 
@@ -228,9 +256,11 @@ def fit(material: Material, settings: Settings, run: Run) -> Generator[Progress,
     kept = ranks.once(run.load_checkpoint)
     if kept is not None:
         loop.restore(*kept)
+    else:
+        run.drop_weights()
     watched = settings.tensorboard and ranks.is_first()
     with board.opened(run.folder / "tensorboard", loop.step) if watched else nullcontext() as shown:
-        yield from _kept(loop, run, shown)
+        yield from _kept(loop, run, shown, model, settings.keep_checkpoints)
     how = dataclasses.asdict(loop.settings)
     model.provenance.update(training={**how, "steps": loop.steps}, best=loop.best, notes=loop.notes)
     model = model if settings.tta == "none" else model.seeing(settings.tta)
@@ -268,12 +298,18 @@ def _made_ready(material: Material, settings: Settings) -> tuple[Model, training
     )
 
 
-def _kept(loop: training.Training, run: Run, shown: board.Board | None) -> Iterator[Progress]:
-    """The training; what it tells is logged and shown, and its state saved every now and then."""
+def _kept(loop: training.Training, run: Run, shown: board.Board | None, model: Model, keep: int) -> Iterator[Progress]:
+    """The training; what it tells is logged and shown, its state saved every now and then, and the weights of so many
+    moments kept."""
     logged = {row["step"] for row in run.logged()}  # some of it may come again after a kill
     saved = time.monotonic()
     try:
         for progress in loop:
+            if progress.stage == "train" and progress.done in moments(progress.total or 0, keep):
+                # Before anybody may stop here: a state that is saved at this step does not come back to it.
+                weights, rate = model.network.body.state_dict(), progress.numbers["learning_rate"]
+                if not not_finite(weights):  # the loop itself will end, and say so
+                    run.keep_weights(weights, step=progress.done, learning_rate=rate)
             yield progress
             if shown is not None:
                 shown.add(progress)
@@ -286,6 +322,46 @@ def _kept(loop: training.Training, run: Run, shown: board.Board | None) -> Itera
         if loop.steps is not None:
             run.save_checkpoint(*loop.state())
         raise
+
+
+def moments(steps: int, count: int) -> frozenset[int]:
+    """The middles, in steps, of so many equal parts of a training: what stands for the steps around it."""
+    return frozenset(max(1, math.ceil((part + 0.5) * steps / count)) for part in range(count))
+
+
+def once_more(
+    material: Material, settings: Settings, model: Model, *, seed_more: int
+) -> Generator[Progress, None, Model]:
+    """The same network taught the same once more, from a seed that is larger: other first weights, order, augmentation.
+
+    The rows and the number of steps are the model's. Nothing is saved. Raises ValueError for a model of which it is not
+    known how it was trained, or on what.
+    """
+    told = model.provenance.get("training")
+    if not told or model.mapping is not None or "train" not in material.dataset.splits:
+        raise ValueError("it is not known how the network was trained, and on which of these images")
+    how = training.Settings(**{**told, "augmentation": augmenting.Augmentation(**told["augmentation"])})
+    how = replace(how, seed=how.seed + seed_more, minutes=None)
+    built = networks.find(
+        model.name, classes=len(model.outputs), pretrained=how.fine_tune, seed=how.seed, **model.settings
+    )
+    again = Model.assemble(built, model.task)
+    train, validation = material.dataset.split("train"), material.dataset.split("val")
+    loaders = (
+        Loader(rows, model.task, threads=settings.threads, workers=settings.workers) for rows in (train, validation)
+    )
+    loop = training.Training(
+        again.network,
+        model.task,
+        next(loaders),
+        next(loaders) if len(validation) else None,
+        how,
+        chosen_device(settings.device),
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(how.seed)  # dropout draws from it
+        yield from loop
+    return again if model.views == "none" else again.seeing(model.views)
 
 
 def find_rate(

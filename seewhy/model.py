@@ -12,6 +12,7 @@ the caller names that function.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -225,6 +226,17 @@ class Model:
                 return replace(self, network=network, provenance={**self.provenance, "views": known})
         near = shelf.nearest(views, get_args(Views))
         raise ValueError(f"No views {views!r}. {near}There are: {', '.join(get_args(Views))}.")
+
+    def holding(self, weights: Mapping[str, Tensor]) -> Model:
+        """The same network with other weights of its body, as it was at another moment of its training.
+
+        Raises ValueError where they do not fit.
+        """
+        body = copy.deepcopy(self.network.body)
+        manifest.check_fit(body, weights, Path("the weights"))
+        body.load_state_dict(weights)
+        network = Normalised(body, self.preprocessing.mean, self.preprocessing.std, self.network.merge, self.views)
+        return replace(self, network=network.eval().to(self.network.mean.device))
 
     def _around_body(self, merge: nn.Module | None, views: Views) -> Normalised:
         """The same body, which keeps the modes it has, where it is."""

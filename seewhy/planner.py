@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,7 +22,8 @@ from seewhy import fitting, hooks, ranks, shelf
 from seewhy.cache import Cache
 from seewhy.files import fingerprint, sha256
 from seewhy.fitting import Material
-from seewhy.model import Model
+from seewhy.manifest import MANIFEST
+from seewhy.model import IN_RUN, Model
 from seewhy.settings import Settings
 from seewhy.tables import Subject, Unavailable
 from seewhy.types import Need, Progress
@@ -114,10 +116,13 @@ class Planner:
 
 
 def _own_code(need: Need, model: Model) -> list[str]:
-    """Hashes of files that may be the user's own, which no version of ours speaks of: explainers, interventions and the
-    network."""
+    """Hashes of files that may be the user's own, which no version of ours speaks of: explainers, interventions, the
+    network, and peers, of which a manifest holds the hash of the weights."""
     settings = dict(need.settings)
     modules = [shelf.load("explainers", name) for name in settings.get("methods", ())]
     modules += [shelf.load("interventions", name) for name in (settings.get("intervention"),) if name]
     modules += [module for name, module in sys.modules.items() if name == model.name.partition(":")[0]]
-    return [sha256(module.__file__) for module in modules if module.__file__ is not None]
+    own = [Path(module.__file__) for module in modules if module.__file__ is not None]
+    for peer in map(Path, settings.get("peers", ())):
+        own += [place for place in (peer, peer / MANIFEST, peer / IN_RUN / MANIFEST) if place.is_file()]
+    return [sha256(path) for path in own]

@@ -79,7 +79,7 @@ def _answered(
     began, done = time.perf_counter(), 0
     for chunk in loader.batches(rows, batch):
         moved = chunk.to(device) if change is None else change(chunk.to(device))
-        with hooks.frozen(network), torch.inference_mode(), _embedding(network) as seen:
+        with hooks.frozen(network), torch.inference_mode(), embedding(network) as seen:
             output = network(**moved.inputs)
             loss, logodds = task.loss(output, moved), task.logodds_true(output, moved)
             logs, answers = task.log_probabilities(output), task.decode(output)
@@ -280,19 +280,24 @@ def _check_table(table: pa.Table, path: Path) -> None:
 
 
 @contextmanager
-def _embedding(network: nn.Module) -> Iterator[list[Tensor]]:
+def embedding(network: nn.Module) -> Iterator[list[Tensor]]:
     """A list that receives the input of the network's last linear layer at each pass; empty where there is none. Of
     several views of an image the last is the image as it is."""
     seen: list[Tensor] = []
-    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    if not linear:
+    linear = last_linear(network)
+    if linear is None:
         yield seen
         return
-    handle = linear[-1].register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
+    handle = linear.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].detach()))
     try:
         yield seen
     finally:
         handle.remove()
+
+
+def last_linear(network: nn.Module) -> nn.Linear | None:
+    """The network's last linear layer, whose inputs are the embeddings; None where it has none."""
+    return next((module for module in reversed(list(network.modules())) if isinstance(module, nn.Linear)), None)
 
 
 def _numbers(values: Tensor | None, labelled: Sequence[bool]) -> list[float | None]:

@@ -7,6 +7,7 @@ data.parquet            id, split, sha256 of each row: what the model has and ha
 quarantine.csv          the files that were left out, and why
 progress.jsonl          what happened, line by line
 checkpoint.safetensors  the last state of an unfinished training
+checkpoints/            with --keep-checkpoints: weights on the way, each a file named for its step
 model/                  the trained model
 findings.json, report.html
 shown/                  what a report draws: the findings name the folder in it that is theirs
@@ -187,16 +188,38 @@ class Run:
         if not path.is_file():
             return None
         try:
-            with safe_open(path, framework="pt") as opened:
-                tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-                return tensors, json.loads(opened.metadata()["state"])
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} is damaged ({error}); delete it to train from the beginning") from error
+            return _with_state(path)
+        except ValueError as error:
+            raise ValueError(f"{error}; delete it to train from the beginning") from error
 
     @ranks.by_the_first
     def drop_checkpoint(self) -> None:
         """A finished training needs no state."""
         files.remove(self.folder / "checkpoint.safetensors")
+
+    @ranks.by_the_first
+    def keep_weights(self, weights: Mapping[str, Tensor], *, step: int, learning_rate: float) -> None:
+        """Keep what the network was after a step, for good. Made again after a kill, the file is the same."""
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        told = {"state": json.dumps({"step": step, "learning_rate": learning_rate})}
+        files.write_bytes(self.folder / "checkpoints" / f"{step:08d}.safetensors", save(whole, told))
+
+    def kept_weights(self) -> Iterator[tuple[dict[str, Tensor], int, float]]:
+        """Weights, step and learning rate of each moment that was kept, in order, one at a time.
+
+        Raises ValueError for a file that is damaged.
+        """
+        for path in sorted((self.folder / "checkpoints").glob("*.safetensors")):
+            tensors, told = _with_state(path)
+            try:
+                yield tensors, int(told["step"]), float(told["learning_rate"])
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{path} does not tell its step and its learning rate") from error
+
+    @ranks.by_the_first
+    def drop_weights(self) -> None:
+        """A training that begins anew may take other steps."""
+        files.remove(self.folder / "checkpoints")
 
     @ranks.by_the_first
     def save_data(self, dataset: Dataset, scan: Scan) -> None:
@@ -282,6 +305,16 @@ class Run:
         for folder in (self.folder / "shown").iterdir():
             if folder.name != but:
                 files.remove(folder, quietly=True)
+
+
+def _with_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file, and what it tells of them. Raises ValueError where it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return tensors, json.loads(opened.metadata()["state"])
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged ({error})") from error
 
 
 def pictures(shown: Path) -> dict[str, np.ndarray]:

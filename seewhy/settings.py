@@ -18,7 +18,7 @@ from seewhy.shelf import nearest
 POSITIVE = frozenset(
     {"minutes", "epochs", "steps", "batch", "learning_rate", "image_size", "threads", "accumulate", "clip"}
 )
-NOT_NEGATIVE = frozenset({"mixup", "cutmix", "workers"})
+NOT_NEGATIVE = frozenset({"mixup", "cutmix", "workers", "keep_checkpoints"})
 BELOW_ONE = frozenset({"label_smoothing", "ema"})
 UP_TO_ONE = frozenset({"layer_decay", "grow_from"})
 UP_TO_TEN = frozenset({"rand_augment"})
@@ -90,6 +90,9 @@ class Settings:
         "Answer by the mean over views of an image: flip, 2 passes; crops, 10. The model keeps it.", "none"
     )
     tensorboard: bool = _asked("Whether to log for TensorBoard, in the run's folder.", False)
+    keep_checkpoints: int = _asked(
+        "Keep the weights of so many moments of the training, for `seewhy explain --neighbours`.", 0
+    )
     label_smoothing: float = _asked("0 to 1; smoothed labels make a network less sure than it is right.", 0.0)
     class_weights: Literal["none", "balanced"] = _asked("balanced: rare classes weigh more; none.", "none")
     patience: int | None = _asked("Stop after so many epochs without a better validation result. [never]")

@@ -624,6 +624,13 @@ class Scan:
     quarantine: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A network's tensors by name, for one that is remembered as a table."""
+
+    tensors: Mapping[str, Tensor]
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What just happened in long work, and how far it is. Whoever iterates decides what to do with it."""

@@ -12,7 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seewhy import cli
+from seewhy import cli, fitting
+from seewhy.cache import Cache
+from seewhy.model import Model
+from seewhy.planner import Planner
+from seewhy.settings import Settings
+from seewhy.types import finished
 
 
 class Ended(NamedTuple):
@@ -66,7 +71,7 @@ def photos(here: Path) -> Path:
     return write_photos(here / "photos")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write() -> Callable[..., Path]:
     """`write_photos`, for tests that need other classes."""
     return write_photos
@@ -81,3 +86,16 @@ def content() -> Callable[[Path], dict[str, str]]:
         return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     return of
+
+
+@pytest.fixture
+def asked(here: Path) -> Callable[..., Planner]:
+    """Tables about images and a network, `package.module:factory`, that was written by hand and learnt nothing here."""
+
+    def plan(data: str, network: str, **settings: object) -> Planner:
+        chosen = Settings(data=data, model=network, threads=1, **settings)
+        model = Model.resolve(network)
+        cache = Cache(here / "cache")
+        return Planner(chosen, cache, {}, finished(fitting.open_material(chosen, cache, model=model)), model)
+
+    return plan

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from seewhy.imaging import encode_png
 from seewhy.types import PREDICTION_COLUMNS, Need, Predictions, Tables
 
 
@@ -46,6 +48,80 @@ def tables(baseline: Predictions, **others: Any) -> Tables:
     """The baseline and further tables, by name."""
     made = {Need("baseline"): baseline} | {Need(name): value for name, value in others.items()}
     return Tables(made, baseline.classes, "test", 0)
+
+
+def exchanged(
+    ids: Sequence[str],
+    *,
+    effect: float,
+    share: float,
+    random: float,
+    interaction: float = 0.0,
+    spread: float = 0.1,
+    ways: Sequence[tuple[str, float]] = (("block1.add", 0.7), ("block2.add", 0.2)),
+) -> pa.Table:
+    """A table of `units` in which the change moves the log-odds by `effect`, of which the chosen units carry a share
+    and as many at random another; each image by its own factor."""
+    factor = 1 + spread * np.random.default_rng(0).standard_normal(len(ids))
+    rows: list[dict[str, Any]] = []
+
+    def add(what: str, layer: str, units: Sequence[int], part: float) -> None:
+        for id, own in zip(ids, factor * effect, strict=True):
+            moved = {"moved_after": True, "moved_held": part < 0.5, "moved_carried": part > 0.5}
+            held, carried = own * (1 - part), own * part - interaction
+            corners = {"before": 1.0, "after": 1 + own, "held": 1 + held, "carried": 1 + carried}
+            rows.append({"id": id, "what": what, "layer": layer, "units": list(units), **corners, **moved})
+
+    add("total", "", (), 0.0)
+    if effect:
+        for name, part in ways:
+            add("layer", name, (), part)
+        add("layer", "last", (), 1.0)
+        for unit in (7, 2):
+            add("unit", "last", (unit,), share / 2)
+        add("units", "last", (7, 2), share)
+        add("random", "last", (1, 5), random)
+    told = {"change": "grey", "changes": "the colours", "layer": "last", "channels": 64, "screened": 32, "passes": 99.0}
+    return pa.Table.from_pylist(rows).replace_schema_metadata({"told": json.dumps(told)})
+
+
+def edited(
+    ids: Sequence[str],
+    answers: Sequence[str | None],
+    *,
+    found: Sequence[bool] | None = None,
+    cells: Sequence[int] | None = None,
+    peers: int = 0,
+    followed: Sequence[int] | None = None,
+    stranger: float = 0.5,
+) -> pa.Table:
+    """A table of `counterfactuals`: each image becomes "dog" by so many cells, or a twentieth of its pixels."""
+    there = [True] * len(ids) if found is None else found
+    picture = encode_png(np.zeros((8, 8, 3), np.uint8))
+    rows = [
+        {
+            "id": id,
+            "how": how,
+            "condition": f"counterfactual {how}",
+            "answer": answer or "cat",
+            "target": "dog",
+            "found": there[row],
+            "logodds": 1.0,
+            "pixels": 0.05,
+            "l2": 1.5,
+            "cells": list(range((cells or [2] * len(ids))[row])) if how == "swap" else [],
+            "away": 1.0,
+            "stranger": stranger,
+            "asked": peers,
+            "followed": 0 if followed is None else followed[row],
+            "donor": "i0",
+            "picture": picture,
+        }
+        for how in ("edit", "swap")
+        for row, (id, answer) in enumerate(zip(ids, answers, strict=True))
+    ]
+    told = {"cells": 6, "peers": [f"peer{k}" for k in range(peers)], "pool": 100, "passes": 500.0}
+    return pa.Table.from_pylist(rows).replace_schema_metadata({"told": json.dumps(told)})
 
 
 def patients(

@@ -3,9 +3,10 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from seewhy.cache import Cache
-from seewhy.types import PREDICTION_COLUMNS, Explanation, Predictions, Problem, Scan
+from seewhy.types import PREDICTION_COLUMNS, Explanation, Predictions, Problem, Scan, Weights
 
 
 def make_predictions(rows=3):
@@ -91,3 +92,14 @@ def test_a_remembered_table_that_was_poisoned_runs_nothing(tmp_path):
 def test_an_unknown_kind_of_table_is_refused(tmp_path):
     with pytest.raises(TypeError, match="The cache cannot keep a float"):
         Cache(tmp_path).put("x", 1.0)
+
+
+def test_weights_come_back_and_damaged_ones_are_nothing(tmp_path):
+    cache, kept = Cache(tmp_path), Weights({"head.weight": torch.rand(2, 3), "steps": torch.tensor(5)})
+    cache.put("peer", kept)
+    back = cache.get("peer")
+    assert {name: value.tolist() for name, value in back.tensors.items()} == {
+        name: value.tolist() for name, value in kept.tensors.items()
+    }
+    (tmp_path / "peer" / "weights.safetensors").write_bytes(b"nothing")
+    assert cache.get("peer") is None

@@ -126,6 +126,24 @@ def test_predict_names_what_it_cannot_read_and_fails_only_where_it_can_read_noth
     assert len(told["explanations"]) == 1
 
 
+def test_explain_forecasts_takes_settings_and_asks_inside_the_network(here, command, photos, content):
+    command("train", photos, *QUICK, "--out", "x")
+    before = content(here)
+    words = ("explain", "x", photos / "cat", "--method", "occlusion", "--method", "gradient", "--forecast")
+    told = json.loads(command(*words, "--json").out)
+    assert told["images"] == 20
+    assert told["alone"]["gradient"] == 2
+    shown = command(*words).out
+    assert shown.startswith("An image: at most about ")
+    assert "20 images: at most about" in shown
+    assert content(here) == before  # nothing was written
+    assert "no setting 'patsh'. Did you mean 'patch'?" in command(*words, "--set", "occlusion.patsh=2").err
+    assert "it must be METHOD.SETTING=VALUE" in command(*words, "--set", "patch").err
+    row = command("explain", "x", photos / "cat" / "1.png", "--method", "gradient", "--target", "conv1:3", "--json")
+    assert json.loads(row.out)["explanations"][0]["question"] == "channel 3 of conv1"
+    assert "it has channels 0 to 31" in command("explain", "x", photos / "cat" / "1.png", "--target", "conv1:32").err
+
+
 def test_a_learning_rate_is_suggested_for_people_and_for_programs_and_nothing_is_left(here, command, photos, content):
     before = content(here)
     asked = ("lr", photos, "--network", "resnet_tiny", "--batch", 8, "--threads", 1)

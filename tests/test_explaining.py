@@ -164,6 +164,40 @@ def test_a_layer_a_design_and_a_budget_are_checked_before_any_image_is_read():
         explaining.check(corner(), budget="much")
 
 
+def test_a_setting_of_a_method_reaches_it_and_one_that_there_is_not_is_named(tmp_path):
+    model, path = corner(), picture(tmp_path)
+    plain, black = (
+        explaining.explain_one(model, path, methods=["occlusion"], chosen=chosen)["occlusion"]
+        for chosen in (None, {"occlusion": {"fill": "black", "patch": 4}})
+    )
+    assert black.settings == {"fill": "black", "patch": 4}
+    assert not np.array_equal(plain.heat["image"], black.heat["image"])
+    for chosen, words in (
+        ({"occlusion": {"fil": "black"}}, "The explainer 'occlusion' has no setting 'fil'. Did you mean 'fill'?"),
+        ({"occlusion": {"patch": "x"}}, "occlusion.patch is 'x'; it must be of type int"),
+        (
+            {"oclusion": {}},
+            "There is a setting of 'oclusion', which is not used. Did you mean 'occlusion'? There are: oc",
+        ),
+        ({"deletion": {"stps": 1}}, "The measure 'deletion' has no setting 'stps'. Did you mean 'steps'?"),
+    ):
+        with pytest.raises(ValueError) as error:
+            explaining.check(model, methods=["occlusion"], measured=["deletion"], chosen=chosen)
+        assert words in str(error.value)
+
+
+def test_what_explaining_costs_is_told_beforehand_and_is_not_less_than_it_does_cost(tmp_path):
+    model, path = corner(), picture(tmp_path)
+    for methods in (["gradient", "grad_cam"], ["occlusion"], ["integrated_gradients", "rise", "smooth_grad"]):
+        told = explaining.forecast(model, path, methods=methods)
+        found = explaining.explain_one(model, path, methods=methods)
+        assert told["alone"] == {name: each.passes for name, each in found.items()}
+        assert max(told["alone"].values()) <= told["passes"] <= sum(told["alone"].values())
+        assert told["seconds"] > 0
+        assert told["bytes"] > 0
+    assert explaining.forecast(model, path, methods=["gradient"], target="look:1")["question"] == "channel 1 of look"
+
+
 def test_maps_are_measured_beside_maps_that_never_asked_the_network(tmp_path):
     model, path, out = corner(), picture(tmp_path), tmp_path / "out"
     row = explaining.write_pictures(

@@ -250,3 +250,60 @@ def test_a_run_that_would_go_on_with_changed_files_names_them(here, photos):
     assert [(problem.code, problem.where) for problem in material.dataset.problems] == [
         ("changed-since-training", "cat/1.png")
     ]
+
+
+def test_a_few_weights_of_the_training_are_kept_and_a_stopped_one_keeps_the_same(here, content):
+    plain, bare = train("plain")
+    whole, run = train("whole", keep_checkpoints=3)
+    assert equal(whole, plain)
+    assert not (bare.folder / "checkpoints").exists()
+    kept = list(run.kept_weights())
+    assert [step for _, step, _ in kept] == [2, 4, 7]  # the middles of three parts of 8 steps, the next whole step
+    assert all(weights.keys() == whole.network.body.state_dict().keys() for weights, _, _ in kept)
+    assert len({float(weights["conv1.weight"].sum()) for weights, _, _ in kept}) == 3
+    for stop in (1, 4, 7):
+        work = fitting.train(asked(keep_checkpoints=3), out=f"stopped-{stop}", data=pixels())
+        for progress in work:
+            if progress.stage == "train" and progress.done == stop:
+                work.close()
+        resumed, again = train(f"stopped-{stop}", keep_checkpoints=3)
+        assert equal(resumed, whole)
+        assert content(again.folder / "checkpoints") == content(run.folder / "checkpoints")
+
+
+def test_what_is_kept_is_written_before_the_state_that_goes_on_from_it(here, monkeypatch, content):
+    """A kill right after the state of a step was saved: the weights of that step are there already."""
+    whole, run = train("whole", keep_checkpoints=2)
+    with monkeypatch.context() as killed:
+        killed.setattr(fitting, "SAVE_EVERY", 0.0)
+        work = fitting.train(asked(keep_checkpoints=2), out="killed", data=pixels())
+        for progress in work:
+            if progress.stage == "train" and progress.done == 3:  # the state of step 2, a kept one, is the last on disk
+                break
+        assert Run("killed").load_checkpoint()[1]["step"] == 2
+        assert [step for _, step, _ in Run("killed").kept_weights()] == [2]
+        killed.setattr(Run, "save_checkpoint", lambda *given: None)
+        work.close()
+    resumed, again = train("killed", keep_checkpoints=2)
+    assert equal(resumed, whole)
+    assert content(again.folder / "checkpoints") == content(run.folder / "checkpoints")
+
+
+def test_a_training_that_begins_anew_drops_what_an_earlier_one_kept(here):
+    work = fitting.train(asked(keep_checkpoints=2), out="a", data=pixels())
+    for progress in work:
+        if progress.stage == "train" and progress.done == 2:
+            work.close()
+    Run("a").keep_weights({"x": torch.zeros(1)}, step=3, learning_rate=1.0)  # as from other minutes
+    (here / "a" / "checkpoint.safetensors").unlink()
+    _, run = train("a", keep_checkpoints=2)
+    assert [step for _, step, _ in run.kept_weights()] == [2, 6]
+
+
+def test_a_damaged_file_of_kept_weights_is_named(here):
+    run = Run("a")
+    run.keep_weights({"x": torch.zeros(1)}, step=3, learning_rate=1.0)
+    (file,) = (here / "a" / "checkpoints").iterdir()
+    file.write_bytes(file.read_bytes()[:-2])
+    with pytest.raises(ValueError, match="00000003.safetensors is damaged"):
+        list(run.kept_weights())

@@ -1,4 +1,4 @@
-"""The Python front: five functions, and nothing heavy before one of them is called."""
+"""The Python front: six functions, and nothing heavy before one of them is called."""
 
 from __future__ import annotations
 

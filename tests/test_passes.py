@@ -200,10 +200,12 @@ def test_a_question_at_a_layer_is_scored_on_its_activation() -> None:
         assert torch.allclose(found.evidence.baseline, network.early[0](batch().inputs["image"])[:, 2, 4, 4])
 
 
-def test_a_layer_behind_the_one_that_is_asked_about_is_an_error() -> None:
+def test_a_layer_behind_the_one_that_is_asked_about_has_nothing_to_say_and_takes_nothing_along() -> None:
     neuron = Question("a neuron", lambda x: x[:, 2, 4, 4], at="early.0")
-    with pytest.raises(ValueError, match="The score of 'a neuron' does not depend on the layer 'late'"):
-        passes.gather(Counting(), batch(), neuron, [LayerGradients("late"), InputGradients()])
+    found = passes.gather(Counting(), batch(), neuron, [LayerGradients("late"), InputGradients()])
+    assert found[InputGradients()].gradient.any()
+    with pytest.raises(passes.Unsuitable, match="The score of 'a neuron' .* the layer 'late'"):
+        found[LayerGradients("late")]
 
 
 # ---------------------------------------------------------------------------------------- errors and tidiness

@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 from planted import patients
-from scipy import stats
+from scipy import special, stats
+from sklearn.metrics import roc_auc_score
 from statsmodels.regression.linear_model import OLS
 from statsmodels.stats import contingency_tables
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
@@ -63,6 +64,28 @@ def test_the_mean_of_values_uses_students_interval_and_that_of_right_and_wrong_w
     assert statistics.rate(few)[1:3] == pytest.approx(statistics.wilson(1.2, 2))
     assert math.isnan(statistics.rate(np.array([])).value)
     assert statistics.mean(np.array([0.1, 0.99, 0.99])).high == 1
+
+
+def test_the_median_lies_between_the_order_statistics_that_the_sign_test_allows():
+    values = np.random.default_rng(0).permutation(np.arange(1.0, 18))
+    found = statistics.median(values)
+    # David and Nagaraja's table for n = 17: the 5th and the 13th, at 95.1 %
+    assert (found.value, found.low, found.high, found.n) == (9, 5, 13, 17)
+    assert statistics.median(values[:6])[1:3] == (values[:6].min(), values[:6].max())
+    assert statistics.median(values[:5])[1:3] == (-math.inf, math.inf)
+    assert math.isnan(statistics.median(values[:0]).value)
+
+
+@pytest.mark.parametrize("n", [6, 8, 9, 30, 101])
+def test_the_medians_interval_covers_and_no_narrower_one_would(n):
+    places = np.arange(1.0, n + 1)
+    low, high = statistics.median(places)[1:3]
+    covers = float(np.diff(stats.binom.cdf([low - 1, high - 1], n, 0.5))[0])  # low <= median <= high, exactly
+    narrower = float(np.diff(stats.binom.cdf([low, high - 2], n, 0.5))[0])
+    assert covers >= 0.95 > narrower
+    drawn = np.sort(np.random.default_rng(n).exponential(size=(4000, n)), axis=1)
+    seen = np.mean((drawn[:, int(low) - 1] <= math.log(2)) & (math.log(2) <= drawn[:, int(high) - 1]))
+    assert seen == pytest.approx(covers, abs=0.015)
 
 
 def test_an_interval_over_units_equals_cluster_robust_regression():
@@ -264,3 +287,26 @@ def test_pooled_intervals_cover_on_average_and_are_nearer_the_truth_than_shares(
         plain.append(np.mean((hits / n - p) ** 2))
     assert np.mean(covered) >= 0.945
     assert np.mean(ours) < np.mean(plain)
+
+
+def test_the_area_under_the_roc_curve_is_sklearns_and_its_interval_holds_the_truth():
+    random = np.random.default_rng(0)
+    for ties in (1, 10):
+        positive, negative = (np.round(random.normal(middle, 1, 60) * 10 / ties) for middle in (1, 0))
+        labels = np.repeat([1, 0], 60)
+        theirs = roc_auc_score(labels, np.concatenate([positive, negative]))
+        assert statistics.auroc(positive, negative).value == pytest.approx(theirs)
+    for truth in (0.5, 0.9, 0.97):
+        middle = special.ndtri(truth) * math.sqrt(2)
+        drawn = [statistics.auroc(random.normal(middle, 1, 50), random.normal(0, 1, 100)) for _ in range(400)]
+        assert np.mean([each.low <= truth <= each.high for each in drawn]) > 0.93
+
+
+def test_the_area_under_the_roc_curve_is_bounded_where_it_is_0_or_1_and_where_there_is_nothing():
+    whole = statistics.auroc(np.arange(20.0) + 100, np.arange(30.0))
+    none = statistics.auroc(np.arange(30.0), np.arange(20.0) + 100)
+    assert (whole.value, whole.high) == (1.0, 1.0)
+    assert 0.8 < whole.low < 0.95
+    assert (none.value, none.low) == (0.0, 0.0)
+    assert none.high == pytest.approx(1 - whole.low, abs=1e-6)
+    assert statistics.auroc(np.array([]), np.arange(3.0))[1:3] == (0.0, 1.0)

@@ -7,6 +7,11 @@ What the change does beyond that is its effect:
 
     effect = mean over images of [answer changes under the change] - [answer changes under the placebo]
 
+A change that borrows from another class has a placebo that borrows from the same class; there the effect is how much
+less often the answer is the true class, for one that goes by what is borrowed changes its answer under either:
+
+    effect = mean over images of [right under the placebo] - [right under the change]
+
 Paired by image, with Newcombe's interval and McNemar's exact test; where there is no placebo, an exact binomial test
 asks whether more answers change than in the share `zone`. Holm corrects over all changes. Pearl 2009, Causality,
 chapter 3: an edit of the pixels stands for do(.) as far as it changes nothing else, which each finding says.
@@ -22,6 +27,7 @@ from jaxtyping import Bool, Float, Int
 from scipy import special, stats
 
 from seewhy import grouping, shelf, significance, statistics, wording
+from seewhy.audits import _changed
 from seewhy.statistics import Estimate
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import listed, percent, points, quoted
@@ -30,7 +36,10 @@ pillar: Pillar = "cause"
 optional = frozenset({"intervention"})
 
 #: What is changed where nobody says otherwise, as `shelf.called` reads it.
-USUAL = ("grey",)
+USUAL = (
+    *("background", "object", "grey", "hue", "patch_shuffle", "low_pass", "brightness", "contrast"),
+    *("tint", "sensor_noise", "border_crop", "mark_on", "translate", "flip"),
+)
 #: Fewer images than this tell nothing.
 LEAST = 10
 SOURCE = "Pearl 2009; McNemar 1947; Newcombe 1998; Holm 1979"
@@ -51,6 +60,7 @@ class Effect(NamedTuple):
     confidence: Float[np.ndarray, "two rows"]
     changed: Bool[np.ndarray, " rows"]
     placebo: Bool[np.ndarray, " rows"] | None
+    placebo_right: Float[np.ndarray, " rows"] | None
     right: Float[np.ndarray, "two rows"]
     logodds: Float[np.ndarray, "two rows"]
     rows: Int[np.ndarray, " rows"]
@@ -58,9 +68,20 @@ class Effect(NamedTuple):
     condition: str
 
     @property
-    def share(self) -> float:
-        """Of the images whose answer changes."""
-        return float(self.changed.mean())
+    def sides(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The two shares that are compared, an entry an image, the first minus the second; None without a placebo."""
+        if self.placebo is None or self.placebo_right is None:
+            return None
+        if self.borrows:
+            known = ~np.isnan(self.right[1])
+            return self.placebo_right[known], self.right[1, known]
+        return self.changed.astype(float), self.placebo.astype(float)
+
+    @property
+    def borrows(self) -> bool:
+        """Whether it takes something from another class, and images have labels."""
+        donors = "donors" in getattr(self.module, "needs", ()) and self.placebo is not None
+        return donors and int(np.sum(~np.isnan(self.right[1]))) >= LEAST
 
 
 def needs(*, interventions: tuple[str, ...] | None = None, count: int = 500, **settings: Any) -> tuple[Need, ...]:
@@ -102,8 +123,12 @@ def check(
         statement = f"Because of what it decides was not asked: {why}."
         yield Finding(id="effects:all", statement=statement, n=0, **common)
         return
-    adjusted = significance.holm([_p(effect, zone) for effect in effects])
-    told = [_told(effect, float(p), zone, level) for effect, p in zip(effects, adjusted, strict=True)]
+    measured = [_estimate(effect, zone, level) for effect in effects]
+    adjusted = significance.holm([p for _, p in measured])
+    told = [
+        (estimate, bool(p < 1 - level) and estimate.low > 0)
+        for (estimate, _), p in zip(measured, adjusted, strict=True)
+    ]
     yield _summary(effects, told, absent, level, common)
     for effect, found, p in zip(effects, told, adjusted, strict=True):
         yield _one(effect, found, float(p), predictions, tags, zone, level, most, common)
@@ -112,9 +137,8 @@ def check(
 def _pair(text: str, count: int) -> tuple[Need, ...]:
     """The table of a change and, where it has one, of its placebo. Raises KeyError for a change that is not there."""
     name, strength, settings = shelf.called(text)
-    asked: dict[str, Any] = {"intervention": name, "strength": strength, "settings": settings, "count": count}
-    own = (Need("intervention", **asked, placebo=False),)
-    return (*own, Need("intervention", **asked, placebo=True)) if hasattr(_module(name), "placebo") else own
+    placebos = (False, True) if hasattr(_module(name), "placebo") else (False,)
+    return tuple(_changed.need(name, strength, count, settings, placebo=placebo) for placebo in placebos)
 
 
 def _module(name: str) -> Any:
@@ -125,13 +149,13 @@ def _effect(tables: Tables, text: str, count: int) -> Effect:
     """Answers before and after, row by row."""
     baseline, (need, *others) = tables.baseline, _pair(text, count)
     under: Predictions = tables[need]
-    place = {id: row for row, id in enumerate(baseline["id"])}
-    rows = np.array([place[id] for id in under["id"]], dtype=np.int64)
+    rows = _changed.before(baseline, under)
     before, after = baseline["answer"][rows], under["answer"]
-    placebo = None
+    placebo = placebo_right = None
     if others and others[0] in tables:
-        still = dict(zip(tables[others[0]]["id"], tables[others[0]]["answer"], strict=True))
-        placebo = np.array([still[id] for id in under["id"]], dtype=object) != before
+        still: Predictions = tables[others[0]]
+        again = _changed.before(still, under)
+        placebo, placebo_right = still["answer"][again] != before, still["right"][again]
     mark = "tag:guessed mask"
     return Effect(
         text,
@@ -142,6 +166,7 @@ def _effect(tables: Tables, text: str, count: int) -> Effect:
         np.stack([baseline["confidence"][rows], under["confidence"]]),
         after != before,
         placebo,
+        placebo_right,
         np.stack([baseline["right"][rows], under["right"]]),
         np.stack([baseline["logodds_true"][rows], under["logodds_true"]]),
         rows,
@@ -150,21 +175,13 @@ def _effect(tables: Tables, text: str, count: int) -> Effect:
     )
 
 
-def _p(effect: Effect, zone: float) -> float:
-    """How often chance alone would change so many more answers than the placebo does, or than the share `zone`."""
-    if effect.placebo is not None:
-        only = int(np.sum(effect.changed & ~effect.placebo)), int(np.sum(~effect.changed & effect.placebo))
-        return statistics.mcnemar(*only)
-    return float(stats.binomtest(int(effect.changed.sum()), len(effect.changed), zone, "greater").pvalue)
-
-
-def _told(effect: Effect, p: float, zone: float, level: float) -> tuple[Estimate, bool]:
-    """The effect on the decision, beyond that of the placebo where there is one, and whether it is clear."""
-    if effect.placebo is None:
-        estimate = statistics.rate(effect.changed.astype(float), level)
-        return estimate, p < 1 - level
-    estimate, _ = statistics.paired_difference(effect.changed.astype(float), effect.placebo.astype(float), level)
-    return estimate, p < 1 - level and estimate.low > 0
+def _estimate(effect: Effect, zone: float, level: float) -> tuple[Estimate, float]:
+    """The effect on the decision, and how often chance alone would make so large a one; without a placebo the share of
+    answers that change, against `zone`."""
+    if effect.sides is not None:
+        return statistics.paired_difference(*effect.sides, level)
+    p = stats.binomtest(int(effect.changed.sum()), len(effect.changed), zone, "greater").pvalue
+    return statistics.rate(effect.changed.astype(float), level), float(p)
 
 
 def _one(
@@ -182,16 +199,23 @@ def _one(
     (estimate, found), module = told, effect.module
     n = len(effect.ids)
     share = statistics.rate(effect.changed.astype(float), level)
-    how = f"With {module.changes} changed and {module.keeps} kept ({effect.text}), the answer changes for {share} of "
-    how += wording.counted(n, "image")
-    if effect.placebo is not None:
+    how = f"With {module.changes} changed and {module.keeps} kept ({effect.text}), "
+    verdict = f"{'an effect' if found else 'no clear effect'} of {estimate.in_points}"
+    if effect.sides is not None and effect.borrows:
+        same, other = (percent(float(side.mean())) for side in effect.sides)
+        how += f"the answer is right for {other} of {wording.counted(estimate.n, 'image')} where what comes is from "
+        how += f"another class, and for {same} where it is from the same class: {verdict}"
+    elif effect.placebo is not None:
         still = percent(float(effect.placebo.mean()))
-        how += f", under its placebo for {still}: {'an effect' if found else 'no clear effect'} of {estimate.in_points}"
-    elif not found:
-        how += f", not clearly more than {percent(zone)}"
+        how += (
+            f"the answer changes for {share} of {wording.counted(n, 'image')}, under its placebo for {still}: {verdict}"
+        )
+    else:
+        how += f"the answer changes for {share} of {wording.counted(n, 'image')}"
+        how += "" if found else f", not clearly more than {percent(zone)}"
     ought_not = getattr(module, "nuisance", False)
     severity: Severity = "none"
-    if found and ought_not:
+    if found and ought_not and effect.guessed < 0.5:  # a wrong guess brings objects along, and blames nobody
         severity = "serious" if estimate.low > 0.5 else "moderate" if estimate.low > 0.2 else "minor"
     doubts = [] if module.exact else [EDITED]
     doubts += [GUESSED.format(share=percent(effect.guessed))] if effect.guessed else []
@@ -219,7 +243,7 @@ def _right(effect: Effect, level: float) -> str:
     if known.sum() < 2:
         return "no image has a label to be right about"
     difference, _ = statistics.paired_difference(effect.right[1, known], effect.right[0, known], level)
-    said = f"it is right {points(abs(difference.value))} {'less' if difference.value < 0 else 'more'} often"
+    said = f"it is right {points(abs(difference.value))} {'less' if difference.value < 0 else 'more'} often than before"
     if difference.value == 0:
         said = "it is right as often as before"
     moved = _moved(effect, level)
@@ -277,8 +301,9 @@ def _evidence(
     ]
     for tag in tags or predictions.tags:
         groups = grouping.by(predictions, tag, effect.rows)
-        for number, group in enumerate(groups.names if groups else ()):
-            rows.append([f"{tag} {group}", *_cells(effect.changed[groups.place == number], level)])
+        if groups is not None:
+            for number, group in enumerate(groups.names):
+                rows.append([f"{tag} {group}", *_cells(effect.changed[groups.place == number], level)])
     yield {
         "kind": "table",
         "title": "Answers that change, by class and group",
@@ -314,7 +339,7 @@ def _summary(
     clear = [place for place in order if told[place][1]]
     n = max(len(effect.ids) for effect in effects)
     if clear:
-        said = [f"{effects[place].module.changes} ({percent(effects[place].share)})" for place in clear]
+        said = [f"{effects[place].module.changes} ({points(told[place][0].value)})" for place in clear]
         most = f"Of {wording.counted(len(effects), 'change')} made on purpose, {len(clear):,} clearly "
         statement = (
             most + f"change{'s' if len(clear) == 1 else ''} answers: {listed(said)} of {wording.counted(n, 'image')}."

@@ -4,6 +4,7 @@ A member has
 
     changes, keeps      words for a sentence: "the background", "the object"
     exact               whether it does just what it says; False where it rests on an estimate, such as a guessed mask
+    nuisance            perhaps: True where a network that looks at the object ought not to care
     needs               of NEEDS, what its `apply` is to be handed beside the batch
     donors              whose images it borrows from, if it needs donors: "other" or "same" class, or "any"
     strengths           the usual strengths from weak to strong, where there are several

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from seewhy.shelf import nearest
 
-Corner = Literal["upper left", "upper right", "lower left", "lower right"]
 CORNERS = ("upper left", "upper right", "lower left", "lower right")
 
 

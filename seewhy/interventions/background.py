@@ -13,8 +13,6 @@ The placebo takes the background from an image of the same class: the same seams
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -24,6 +22,7 @@ from seewhy.passes.fillings import blurred, imputed
 from seewhy.types import Batch
 
 changes, keeps, exact = "the background", "the object", False
+nuisance = True
 needs = frozenset({"masks", "donors"})
 donors = "other"
 
@@ -37,7 +36,7 @@ def apply(
     strength: float = 1.0,
     seed: int = 0,
     donors: Batch,
-    into: Literal["another", "plain", "blurred"] = "another",
+    into: str = "another",
 ) -> Batch:
     """Mixed with what it was by `strength`. Raises ValueError for another kind of background."""
     image, mask = batch.inputs["image"], objects.found(batch)

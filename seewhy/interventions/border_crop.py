@@ -7,14 +7,13 @@ colour of what is inside; "scaled", nothing: what is inside is scaled up, as `sc
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from seewhy.interventions._moving import mirrored, rearranged, warped
 from seewhy.types import Batch
 
 changes, keeps, exact = "the border", "what is inside", True
+nuisance = True
 strengths = (1 / 16, 1 / 8)
 
 
@@ -23,7 +22,7 @@ def apply(
     *,
     strength: float = 1 / 8,
     seed: int = 0,
-    into: Literal["mirrored", "plain", "scaled"] = "mirrored",
+    into: str = "mirrored",
 ) -> Batch:
     """Strength 0 changes nothing. Raises ValueError for one that leaves nothing inside, and for no such filling."""
     if not 0 <= strength < 0.5:

@@ -7,8 +7,6 @@ detail, "black" black. Each but the first brings an edge of its own, which a net
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from seewhy import chance
@@ -23,7 +21,7 @@ def apply(
     *,
     strength: float = 1.0,
     seed: int = 0,
-    fill: Literal["inpaint", "mean", "blur", "black"] = "inpaint",
+    fill: str = "inpaint",
     cells: int = 4,
     row: int | None = None,
     column: int | None = None,

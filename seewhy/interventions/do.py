@@ -9,7 +9,7 @@ tint; with "edit" nothing but the variable changes. What the image was to be tak
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ def apply(
     task: Any,
     variable: str = "background",
     value: str = "other",
-    how: Literal["do", "edit"] = "do",
+    how: str = "do",
 ) -> Batch:
     """Mixed with what it was by `strength`. Raises ValueError for no such variable or value, or way of setting it."""
     if how not in ("do", "edit"):

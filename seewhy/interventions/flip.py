@@ -8,7 +8,6 @@ is no fault.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import torch
 
@@ -23,7 +22,7 @@ def apply(
     *,
     strength: float = 1.0,
     seed: int = 0,
-    along: Literal["horizontal", "vertical"] = "horizontal",
+    along: str = "horizontal",
 ) -> Batch:
     """Raises ValueError for no such direction."""
     if along not in ("horizontal", "vertical"):

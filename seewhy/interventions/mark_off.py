@@ -8,7 +8,7 @@ The placebo does the same to a square at a place drawn by the id, off the object
 from __future__ import annotations
 
 from seewhy import objects
-from seewhy.interventions._corners import Corner, square
+from seewhy.interventions._corners import square
 from seewhy.interventions._covering import cover
 from seewhy.types import Batch
 
@@ -16,14 +16,14 @@ changes, keeps, exact = "what is in the corner", "all other pixels", False
 
 
 def apply(
-    batch: Batch, *, strength: float = 1.0, seed: int = 0, corner: Corner = "upper left", size: float = 3 / 16
+    batch: Batch, *, strength: float = 1.0, seed: int = 0, corner: str = "upper left", size: float = 3 / 16
 ) -> Batch:
     """Mixed with what it was by `strength`. Raises ValueError for no such corner, and where it does not fit."""
     return cover(batch, square(batch.inputs["image"], corner, size=size, margin=0), "inpaint", strength)
 
 
 def placebo(
-    batch: Batch, *, strength: float = 1.0, seed: int = 0, corner: Corner = "upper left", size: float = 3 / 16
+    batch: Batch, *, strength: float = 1.0, seed: int = 0, corner: str = "upper left", size: float = 3 / 16
 ) -> Batch:
     """As large a square elsewhere."""
     region = square(batch.inputs["image"], corner, size=size, margin=0)

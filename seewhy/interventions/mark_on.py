@@ -1,24 +1,23 @@
 """What if somebody had put a mark into the corner?
 
 A small square of one colour, as a scanner, a hospital or a stock agency puts on its images: `size` of the shorter side,
-`margin` from the corner, both shares. The placebo puts the same mark at a place drawn by the id, off the object and off
-that corner, where no image has one: what it does there is what any square does.
+`margin` from the `corner`, such as "lower right", both shares; white, black, red, green or blue. The placebo puts the
+same mark at a place drawn by the id, off the object and off that corner: what it does there is what any square does.
 """
 
 from __future__ import annotations
-
-from typing import Literal
 
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
 from seewhy import objects
-from seewhy.interventions._corners import Corner, square
+from seewhy.interventions._corners import square
 from seewhy.shelf import nearest
 from seewhy.types import Batch
 
-changes, keeps, exact = "a mark in the corner", "all other pixels", True
+changes, keeps, exact = "what stands in the corner", "all other pixels", True
+nuisance = True
 
 #: Red, green and blue in [0, 1].
 COLOURS = {"white": (1, 1, 1), "black": (0, 0, 0), "red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
@@ -29,10 +28,10 @@ def apply(
     *,
     strength: float = 1.0,
     seed: int = 0,
-    corner: Corner = "upper left",
+    corner: str = "upper left",
     size: float = 1 / 8,
     margin: float = 1 / 32,
-    colour: Literal["white", "black", "red", "green", "blue"] = "white",
+    colour: str = "white",
 ) -> Batch:
     """Seen through by 1 - `strength`. Raises ValueError for no such corner or colour, and where it does not fit."""
     return _put(batch, square(batch.inputs["image"], corner, size=size, margin=margin), colour, strength)
@@ -43,10 +42,10 @@ def placebo(
     *,
     strength: float = 1.0,
     seed: int = 0,
-    corner: Corner = "upper left",
+    corner: str = "upper left",
     size: float = 1 / 8,
     margin: float = 1 / 32,
-    colour: Literal["white", "black", "red", "green", "blue"] = "white",
+    colour: str = "white",
 ) -> Batch:
     """The same mark elsewhere."""
     mark = square(batch.inputs["image"], corner, size=size, margin=margin)

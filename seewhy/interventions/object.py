@@ -10,8 +10,6 @@ no such room gets a placebo that lacks what would lie on it.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from seewhy import objects
 from seewhy.interventions._covering import cover
 from seewhy.types import Batch
@@ -25,7 +23,7 @@ def apply(
     *,
     strength: float = 1.0,
     seed: int = 0,
-    fill: Literal["inpaint", "mean", "blur", "black"] = "inpaint",
+    fill: str = "inpaint",
 ) -> Batch:
     """Mixed with what it was by `strength`."""
     return cover(batch, objects.with_edge(batch), fill, strength)
@@ -36,7 +34,7 @@ def placebo(
     *,
     strength: float = 1.0,
     seed: int = 0,
-    fill: Literal["inpaint", "mean", "blur", "black"] = "inpaint",
+    fill: str = "inpaint",
 ) -> Batch:
     """As much of the background covered in the same way."""
     region = objects.with_edge(batch)

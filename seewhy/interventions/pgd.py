@@ -16,7 +16,7 @@ robust to it and is not: it is refused where no image of the batch has any gradi
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -39,7 +39,7 @@ def apply(
     network: nn.Module,
     task: Any,
     steps: int = 10,
-    against: Literal["truth", "answer"] = "truth",
+    against: str = "truth",
 ) -> Batch:
     """`strength` in levels of 0 to 255; 0 changes nothing.
 

@@ -16,7 +16,8 @@ from seewhy.interventions import _noise
 from seewhy.interventions._severity import STRENGTHS, graded
 from seewhy.types import Batch
 
-changes, keeps, exact = "single pixels and columns, by a sensor's noise", "what the image shows", True
+changes, keeps, exact = "the sensor's noise", "what the image shows", True
+nuisance = True
 strengths = STRENGTHS
 
 #: At strength 1: the variance a unit of light, the deviation in the dark, and that of the columns.

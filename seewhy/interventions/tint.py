@@ -13,6 +13,7 @@ from seewhy.shelf import nearest
 from seewhy.types import Batch
 
 changes, keeps, exact = "the colour cast", "shapes and contrast", True
+nuisance = True
 strengths = STRENGTHS
 
 #: Red, green and blue.

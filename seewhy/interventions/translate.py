@@ -1,14 +1,13 @@
 """What if everything in the image lay a little to one side?
 
 The image moves by `strength`, a share of the longer side, in whole pixels, at least one, so that nothing is blurred. To
-where is drawn by the id, one of the eight directions, or said by `towards`. What comes in from beyond the border is the
-image in a mirror, so that no black bar gives the change away; and what goes out at the border is lost.
+where is said by `towards`, such as "left" or "down right", or drawn by the id from eight directions. What comes in from
+beyond the border is the image in a mirror, so that no black bar gives the change away; what goes out at it is lost.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import torch
 
@@ -17,6 +16,7 @@ from seewhy.interventions._moving import carried, rearranged
 from seewhy.types import Batch
 
 changes, keeps, exact = "where everything lies", "what is there, and its size", True
+nuisance = True
 strengths = (1 / 32, 1 / 16, 1 / 8)
 
 #: To where, as (right, down).
@@ -37,7 +37,7 @@ def apply(
     *,
     strength: float = 1 / 16,
     seed: int = 0,
-    towards: Literal["any", "right", "left", "down", "up", "down right", "down left", "up right", "up left"] = "any",
+    towards: str = "any",
 ) -> Batch:
     """Strength 0 changes nothing. Raises ValueError for no such direction."""
     if strength == 0:

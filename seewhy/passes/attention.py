@@ -133,7 +133,13 @@ def _caught(network: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
 
 
 def _grid(run: Run, caught: list[tuple[str, Tensor]]) -> hooks.Grid:
-    """Where the tokens of the maps lie. Raises Unsuitable without attention between all tokens of an image."""
+    """Where the tokens of the maps lie. Raises Unsuitable without attention between all tokens of an image, and where
+    the question is asked at a layer."""
+    if run.question.at is not None:
+        raise Unsuitable(
+            f"Attention is followed to the token that the head reads, and {run.question.text!r} is asked before the "
+            "head, of other tokens; ask a method of gradients or of masks"
+        )
     maps = [taps for _, taps in caught if len(taps) == run.rows]
     if not maps:
         raise Unsuitable("This network has no attention between all places of the image; ask a vision transformer")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,11 +18,17 @@ from seewhy.types import Batch, Progress, Question, finished
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What gathering will cost at most: passes an example, and for the batch seconds and bytes of activations."""
+    """What gathering will cost at most: passes an example, and for the batch seconds and bytes of activations; `costs`
+    are the passes of each need. What this network is unsuitable for, as far as that is known, costs nothing."""
 
     passes: Passes
     seconds: float
     bytes: int
+    costs: Mapping[Need, Passes] = field(default_factory=dict)
+
+    def alone(self, needs: Iterable[Need]) -> Passes:
+        """What some of the needs will cost by themselves, at most."""
+        return whole_cost({need: self.costs[need] for need in needs if need in self.costs})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +79,12 @@ def gathering(
     wanted = tuple(dict.fromkeys(needs))
     run = Run(network, question, batch, wanted=wanted, budget=budget, chunk=chunk)
     gathered: dict[Need, Any] = {}
-    absent: dict[Need, str] = {}
     partial: set[Need] = set()
     with _looking(network):
-        costs = _costs(wanted, run)
+        costs, absent = _costs(wanted, run)
     total = round(whole_cost(costs).total)
     # One pass for gradients gives the baseline too, so these come first, then what is cheap.
-    for need in sorted(wanted, key=lambda need: (not need.together, costs[need].total)):
+    for need in sorted(costs, key=lambda need: (not need.together, costs[need].total)):
         if gathered and run.out_of_budget():
             absent[need] = _out_of_budget(need)
             continue
@@ -113,17 +118,24 @@ def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterab
     wanted = tuple(dict.fromkeys(needs))
     run = Run(network, question, batch, wanted=wanted)
     with _looking(network):
-        costs = _costs(wanted, run)
+        costs, _ = _costs(wanted, run)
         passes = whole_cost(costs)
         graph = any(cost.backwards for cost in costs.values())
         run.baseline()
         rows = max(run.rows, run.rows_at_once(graph=graph) if passes.total > 2 else 0)
-        return Forecast(passes, passes.total * run.seconds, rows * run.bytes_an_example(graph=graph))
+        return Forecast(passes, passes.total * run.seconds, rows * run.bytes_an_example(graph=graph), costs)
 
 
-def _costs(needs: Iterable[Need], run: Run) -> dict[Need, Passes]:
-    """What each need costs, at most, beyond the run that gives the baseline."""
-    return {need: need.passes(run) for need in needs}
+def _costs(needs: Iterable[Need], run: Run) -> tuple[dict[Need, Passes], dict[Need, str]]:
+    """What each need costs, at most, beyond the run that gives the baseline; and why some cannot be had."""
+    costs: dict[Need, Passes] = {}
+    absent: dict[Need, str] = {}
+    for need in needs:
+        try:
+            costs[need] = need.passes(run)
+        except Unsuitable as error:
+            absent[need] = str(error)
+    return costs, absent
 
 
 def _out_of_budget(need: Need) -> str:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seewhy import hooks
-from seewhy.passes.needs import Need, Passes
+from seewhy.passes.needs import Need, Passes, Unsuitable
 from seewhy.passes.run import Run
 
 
@@ -34,7 +34,7 @@ class InputGradients(Need):
 
     def gather(self, run: Run) -> Iterator[InputGradient]:
         """From the one pass for all gradients."""
-        yield run.once(_differentiated)[self]
+        yield _shared(run, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class LayerGradients(Need):
 
     def gather(self, run: Run) -> Iterator[LayerGradient]:
         """From the one pass for all gradients."""
-        yield run.once(_differentiated)[self]
+        yield _shared(run, self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +75,24 @@ class LayerGradient:
 
 def layer_of(run: Run, name: str | None) -> LayerGradient:
     """The evidence of a layer for other kinds of evidence, from the pass that serves all gradients."""
-    wanted = LayerGradients(name)
-    found = run.once(_differentiated)
-    return found[wanted] if wanted in found else run.once(_differentiated_alone, wanted)
+    return _shared(run, LayerGradients(name))
+
+
+def _shared(run: Run, need: Need) -> Any:
+    """From the pass that serves all gradients; from one of its own where the question is asked at a layer that some of
+    the others do not lead to."""
+    try:
+        found = run.once(_differentiated)
+    except Unsuitable:
+        found = {}
+    return found[need] if need in found else run.once(_differentiated_alone, need)
 
 
 def _differentiated(run: Run) -> dict[Need, Any]:
     return _of(run, [need for need in run.wanted if isinstance(need, (InputGradients, LayerGradients))])
 
 
-def _differentiated_alone(run: Run, need: LayerGradients) -> LayerGradient:
+def _differentiated_alone(run: Run, need: InputGradients | LayerGradients) -> Any:
     return _of(run, [need])[need]
 
 

@@ -76,7 +76,7 @@ class Evidence:
 
     def alone(self, needs: Iterable[Need]) -> Passes:
         """What some of the needs would have cost by themselves, at most."""
-        return whole_cost({need: self.costs[need] for need in needs})
+        return whole_cost({need: self.costs[need] for need in needs if need in self.costs})
 
     @property
     def forwards(self) -> float:

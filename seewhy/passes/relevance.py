@@ -68,7 +68,8 @@ class Relevance(Need):
         return Passes(dear * (3 if self.box else 1), dear * (3 if self.box else 1))
 
     def gather(self, run: Run) -> Iterator[Relevances]:
-        """In one run. Raises Unsuitable for what no rule is known for."""
+        """In one run. Raises Unsuitable for what no rule is known for, and for a score that does not add up."""
+        _check_adds_up(run)
         leaf = run.leaf(self.into)
         image = run.image(self.into)
         points = [leaf, torch.zeros_like(image), torch.ones_like(image)] if self.box else [leaf]
@@ -98,6 +99,21 @@ class Relevances:
         where there was nothing to share."""
         shared = float(self.score.sum()) - self.kept
         return float(self.relevance.sum()) / shared if shared else math.nan
+
+
+def _check_adds_up(run: Run) -> None:
+    """Raises Unsuitable where a question at a layer does not double when what the layer puts out does (a square)."""
+    if run.question.at is None:
+        return
+    name = hooks.resolve(run.network, run.question.at)
+    shape = next((layer.shape for layer in run.layers if layer.name == name), None)
+    if shape is not None:
+        once, twice = (run.question.score(torch.full(shape, value, device=run.device)) for value in (1.0, 2.0))
+        if not torch.allclose(twice, 2 * once):
+            raise Unsuitable(
+                f"Relevance shares out a score that is a sum, and {run.question.text!r} is none of what the layer puts "
+                "out; ask for one of its channels"
+            )
 
 
 class _Sharing:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from seewhy import hooks
 from seewhy.passes.budget import SHARE, Budget, free_bytes
-from seewhy.passes.needs import Need, Passes
+from seewhy.passes.needs import Need, Passes, Unsuitable
 from seewhy.shelf import nearest
 from seewhy.types import Batch, Question
 
@@ -146,20 +146,22 @@ class Run:
     ) -> dict[str, Tensor]:
         """d score / d tensor, each of which is named for the error. `share` of a backward pass is what it costs.
 
-        A tensor that the score does not depend on is an error, or with `unused` has a gradient of 0.
+        A tensor that the score does not depend on is an error, or with `unused` has a gradient of 0. Raises Unsuitable
+        where the question is asked at a layer: then the tensor may lie behind it.
 
         An example's score hangs on that example alone, so the gradient of their sum gives every example its own.
         """
         self.backwards += share
+        kind = ValueError if self.question.at is None else Unsuitable
         if not scores.requires_grad:
-            raise ValueError(
+            raise kind(
                 f"The score of {self.question.text!r} has no gradient: nothing differentiable leads from the "
                 + " or the ".join(tensors)
             )
         found = torch.autograd.grad(scores, list(tensors.values()), torch.ones_like(scores), allow_unused=True)
         for name, gradient in zip(tensors, found, strict=True):
             if gradient is None and not unused:
-                raise ValueError(f"The score of {self.question.text!r} does not depend on the {name}")
+                raise kind(f"The score of {self.question.text!r} does not depend on the {name}")
         filled = (torch.zeros_like(x) if g is None else g for x, g in zip(tensors.values(), found, strict=True))
         return dict(zip(tensors, filled, strict=True))
 

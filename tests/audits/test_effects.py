@@ -63,12 +63,25 @@ def test_an_effect_of_one_is_one(change):
         "With the background changed and the object kept (background), the answer changes for 100 %"
         in finding.statement
     )
-    assert "it is right 100.0 points less often" in finding.statement
+    assert "it is right 100.0 points less often than before" in finding.statement
     assert "its log-odds by -4.00" in finding.statement
     (pairs, table) = finding.evidence
     assert pairs["kind"] == "changed"
     assert pairs["items"][0]["caption"] == "'cat' 90.0 %, then 'dog' 90.0 %"
     assert [row[0] for row in table["rows"]] == ["all", "class cat", "class dog", "sex f", "sex m"]
+
+
+def test_what_is_borrowed_from_another_class_is_told_from_what_is_borrowed_from_the_same(change):
+    """A network that goes by the background alone changes half its answers under either, and is right under one."""
+    change.needs = frozenset({"donors"})
+    half = np.arange(N) % 4 < 2
+    before = said(half)
+    asked = effects.needs(interventions=("background",))
+    made = dict(zip(asked, [before, said(np.ones(N, bool)), said(np.zeros(N, bool))], strict=True))
+    finding = list(effects.check(Tables(made, before.classes, "test", 0), interventions=("background",)))[1]
+    assert finding.value == 1.0
+    assert finding.found
+    assert "right for 0 % of 200 images where what comes is from another class, and for 100 %" in finding.statement
 
 
 def test_what_the_placebo_does_as_well_is_no_effect(change):
