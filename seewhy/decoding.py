@@ -205,3 +205,17 @@ def _keep_pillow_quiet() -> None:
     `warnings.catch_warnings` would not; it is looked for at each call, for others put theirs before it."""
     if not warnings.filters or warnings.filters[0] != _QUIET_PILLOW:
         warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def camera(content: bytes) -> str:
+    """Maker and model of the camera that an image file names in its EXIF, read without decoding it; "" for none."""
+    if not content or len(content) > MAX_BYTES:
+        return ""
+    _keep_pillow_quiet()
+    try:
+        with Image.open(io.BytesIO(content), formats=KINDS) as image:
+            tags = image.getexif()
+            words = [str(tags.get(tag) or "") for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
+    except Exception:  # noqa: BLE001 Pillow raises a dozen kinds on broken files, and a broken one names no camera
+        return ""
+    return " ".join("".join(sign for sign in word if sign.isprintable()).strip()[:80] for word in words).strip()

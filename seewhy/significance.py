@@ -157,6 +157,31 @@ def _different(codes: Int[np.ndarray, " rows"]) -> int:
     return int(np.count_nonzero(np.bincount(codes)))
 
 
+def sign_flip_test(
+    values: Float[np.ndarray, "rows tests"], *, seed: int, draws: int = 4000
+) -> Float[np.ndarray, " tests"]:
+    """p that no mean is above 0, of many tests at once; NaN where a row does not take part in a test.
+
+    Where a row's values might as well have had the other sign, r = sum x / sqrt(sum x^2) is spread like a sum of signs.
+    Signs are drawn a row, the same for all tests, and each r is compared with the largest of all (Westfall and Young
+    1993, Resampling-based multiple testing; r is Efron 1969, https://doi.org/10.2307/2286068). So p holds for all tests
+    together, whatever the rows' spread and however tests hang together; it is 1 where no row takes part.
+    """
+    known = np.nan_to_num(np.asarray(values, dtype=float))
+    scale = np.sqrt(np.sum(known**2, axis=0))
+    scaled = known / np.where(scale > 0, scale, 1.0)
+    seen = scaled.sum(0)
+    if not scaled.size:
+        return np.ones(scaled.shape[1])
+    random, as_far = np.random.default_rng(seed), np.zeros(scaled.shape[1])
+    step = max(CHUNK // len(scaled), 1)
+    for start in range(0, draws, step):
+        signs = 1.0 - 2.0 * random.integers(0, 2, (min(step, draws - start), len(scaled)))
+        largest = (signs @ scaled).max(1)
+        as_far += (largest[:, None] >= seen - 1e-9).sum(0)
+    return np.where(scale > 0, (1 + as_far) / (1 + draws), 1.0)
+
+
 def holm(p: Sequence[float] | Num[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
     """p-values adjusted so that the chance of any false alarm among all tests stays below the level.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,3 +131,86 @@ def patients(
     own = 1 / (1 + np.exp(-(np.log(share / (1 - share)) + sd * random.standard_normal(units))))
     unit = np.repeat(np.arange(units), each)
     return (random.random(len(unit)) < own[unit]).astype(float), unit
+
+
+def transplanted(
+    pairs: int,
+    *,
+    classes: Sequence[str] = ("cat", "dog"),
+    effects: Mapping[tuple[str, int], float] | None = None,
+    covered: float | None = None,
+    reached: float = 0.0,
+    ids: Sequence[str] | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """The table `transplants` of 4 x 4 cells, a frame and a mark in the lower right corner of the first class.
+
+    `pairs` are those of a class; `effects` moves the log-odds of a (class, region) by so much, and turns the answer
+    where they end above 2. Regions 0 to 15 are cells, 16 is the frame, 17 the mark.
+    """
+    random = np.random.default_rng(seed)
+    cells = [("cell", row * 8, column * 8, row * 8 + 8, column * 8 + 8) for row in range(4) for column in range(4)]
+    shapes = [*cells, ("frame", 0, 0, 32, 32), ("mark", 26, 25, 30, 31)]
+    sides = ("kind", "top", "left", "bottom", "right")
+    regions = [dict(zip(sides, shape, strict=True)) for shape in shapes]
+    regions = [
+        {**region, "label": "", "share": 1.0, "elsewhere": 1.0, "covered": covered, "guessed": reached}
+        for region in regions
+    ]
+    regions[-1] |= {"label": classes[0], "share": 0.9, "elsewhere": 0.04}
+    names = ("region", "image", "donor", "own", "class", "effect", "placebo", "turned", "placebo_turned")
+    trials: dict[str, list[Any]] = {name: [] for name in names}
+    for place, name in enumerate(classes):
+        for pair in range(pairs):
+            whole = random.standard_normal()  # what a pair has in common over all regions
+            for region in range(len(regions)):
+                if regions[region]["label"] not in ("", name):
+                    continue
+                effect, placebo = whole + random.standard_normal(2)
+                effect += (effects or {}).get((name, region), 0.0)
+                image = place * pairs + pair
+                known = (lambda number: f"i{number}") if ids is None else (lambda number: ids[number % len(ids)])
+                row = (region, known(image), known(image + 1), classes[place - 1], name, effect, placebo)
+                for column, value in zip(names, (*row, effect > 2, placebo > 2), strict=True):
+                    trials[column].append(value)
+    return {"regions": regions, "trials": trials, "size": [32, 32], "cells": 4, "classes": list(classes)}
+
+
+def properties(
+    told: Mapping[str, float], asked: Mapping[str, float], *, rows: int = 200, ids: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The table `properties`: `told` has the balanced accuracy of each property, of which .5 is guessing; `asked` by how
+    much the true class loses in log-odds where the property alone is changed."""
+    random = np.random.default_rng(0)
+    entries = []
+    for name, value in told.items():
+        suspect = value > 0.6
+        bounds = {"low": max(value - 0.05, 0.0), "high": min(value + 0.05, 1.0), "confidence_level": 0.95, "n": 100}
+        entries.append(
+            {
+                "name": name,
+                "value": value,
+                **bounds,
+                "guessing": 0.5,
+                "p": 0.001 if suspect else 0.6,
+                "suspect": suspect,
+            }
+        )
+    found = {}
+    for name, loss in asked.items():
+        rested = 2 + random.standard_normal(rows)
+        after = rested + 0.2 * random.standard_normal(rows) - loss
+        named = [f"i{row}" if ids is None else ids[row % len(ids)] for row in range(rows)]
+        columns = {
+            "right": after > 0,
+            "placebo_right": rested > 0,
+            "logodds_true": after,
+            "placebo_logodds_true": rested,
+        }
+        found[name] = {
+            "id": named,
+            "condition": "matched",
+            "change": {"intervention": "matched", "settings": {"what": "colour"}},
+        }
+        found[name] |= {column: values.astype(float).tolist() for column, values in columns.items()}
+    return {"told": entries, "asked": found, "judged": 100, "split": "training", "guessed": 0.0}

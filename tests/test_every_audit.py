@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from planted import edited, exchanged, predicted
+from planted import edited, exchanged, predicted, properties, transplanted
 
 from seewhy import shelf
 from seewhy.types import (
@@ -79,6 +79,10 @@ def tables(baseline: Predictions, *, bare: bool = False) -> Tables:
         }
         needs = [need for audit in AUDITS for need in shelf.load("audits", audit).needs()]
         made |= {need: under(baseline) for need in needs if need.table == "intervention"}
+        told = {"the brightness of the image": 0.5, "the colour of the object": 0.9, "the size of the file": 0.7}
+        asked = {"the colour of the object": 1.0 if n >= 10 else 0.0}
+        made[Need("transplants")] = transplanted(n // 6, classes=NAMES, effects={("cat", 17): 3.0}, ids=ids)
+        made[Need("properties")] = properties(told, asked, rows=n, ids=ids) if n else properties({}, {})
         if n >= 20:
             made[shelf.load("audits", "mediation").needs()[0]] = exchanged(ids[:40], effect=-2.0, share=0.4, random=0.1)
             made[shelf.load("audits", "counterfactuals").needs()[0]] = edited(ids[:8], targets[:8])

@@ -151,3 +151,33 @@ def test_holm_equals_statsmodels():
     p = np.array([0.01, 0.04, 0.03, 0.005, 0.9, 0.03])
     assert significance.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
     assert significance.holm([]).tolist() == []
+
+
+def test_signs_are_flipped_by_hand_too():
+    random = np.random.default_rng(3)
+    values = random.standard_normal((8, 3)) + np.array([0.0, 0.5, 1.0])
+    values[:2, 0] = np.nan
+    known = np.nan_to_num(values)
+    seen = known.sum(0) / np.sqrt((known**2).sum(0))
+    largest = np.array(
+        [
+            max(np.array(signs) @ known[:, test] / np.sqrt((known[:, test] ** 2).sum()) for test in range(3))
+            for signs in itertools.product((-1, 1), repeat=8)
+        ]
+    )
+    exact = [(largest >= each - 1e-9).mean() for each in seen]
+    assert significance.sign_flip_test(values, seed=0, draws=20_000) == pytest.approx(exact, abs=0.015)
+
+
+def test_no_sign_to_flip_is_no_finding():
+    assert significance.sign_flip_test(np.full((5, 2), np.nan), seed=0).tolist() == [1, 1]
+    assert significance.sign_flip_test(np.zeros((5, 1)), seed=0).tolist() == [1]
+
+
+def test_flipped_signs_raise_an_alarm_among_many_tests_in_one_table_of_twenty_at_most():
+    alarms = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        values = random.standard_t(3, (24, 1)) + random.standard_t(3, (24, 30))
+        alarms += significance.sign_flip_test(values, seed=seed, draws=400).min() < 0.05
+    assert alarms <= 8  # 3 are expected; 9 or more come once in 250

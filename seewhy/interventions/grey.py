@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import torch
 
+from seewhy.measuring import LUMA
 from seewhy.types import Batch
 
 changes, keeps, exact = "the colours", "shapes and brightness", True
-
-#: Rec. 601's weights of red, green and blue.
-LUMA = (0.299, 0.587, 0.114)
 
 
 def apply(batch: Batch, *, strength: float = 1.0, seed: int = 0) -> Batch:
