@@ -9,9 +9,12 @@ from typer.main import get_command
 
 from seewhy import shelf
 from seewhy.cli import app
+from seewhy.interventions import HANDED
 from seewhy.settings import help_of, kinds
 
 DOCS = Path(__file__).parent
+#: What an intervention is handed beside its own settings.
+BESIDE = HANDED - {"strength"}
 HEAD = "<!-- Made by docs/generate.py from the code; edit the code instead. -->\n\n"
 
 
@@ -21,7 +24,8 @@ def shelves() -> str:
     for name in shelf.VERBS:
         page.append(f"## {name}\n\n| name | the question it answers | settings |\n| --- | --- | --- |")
         for member in shelf.members(name).values():
-            settings = ", ".join(f"`{setting.name}` ({setting.type})" for setting in member.settings) or "none"
+            own = [each for each in member.settings if name != "interventions" or each.name not in BESIDE]
+            settings = ", ".join(f"`{setting.name}` ({setting.type})" for setting in own) or "none"
             page.append(f"| `{member.name}` | {_cell(member.question)} | {_cell(settings)} |")
         page.append("")
     return "\n".join(page)
