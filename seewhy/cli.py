@@ -487,7 +487,8 @@ def lab(
         return
     recipe = name.replace("-", "_")
     _find_own(recipe)
-    chosen = _settings_of_audits([f"{recipe}.{entry}" for entry in set or ()]).get(recipe, {})
+    entries = [f"{recipe}.{entry}" for entry in set or ()]
+    chosen = _settings_of_members(entries, "SETTING=VALUE, such as seeds=3").get(recipe, {})
     chosen = shelf.fitting("recipes", recipe, chosen)
     work = shelf.load("recipes", recipe).run(*([data] if data is not None else []), **chosen)
     report = console.watched(work)
