@@ -104,7 +104,7 @@ class Book(Workbook):
     def __init__(self) -> None:
         self._written = io.BytesIO()
         as_it_is = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-        super().__init__(self._written, {"in_memory": True, "default_format_properties": FONT, **as_it_is})
+        super().__init__(self._written, {"in_memory": True, "default_format_properties": dict(FONT), **as_it_is})
         self.set_properties({"created": MADE, "comments": "Made by SeeWhy"})
         self._styles: dict[str, Format] = {}
 

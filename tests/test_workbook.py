@@ -101,6 +101,7 @@ def made():
 
 def test_the_same_content_is_the_same_bytes():
     assert made().bytes() == made().bytes()
+    assert workbook.FONT.keys() == {"font_name", "font_size"}  # a first book leaves nothing behind for the second
 
 
 def test_a_cell_holds_as_much_text_as_excel_counts_and_no_half_of_a_sign():

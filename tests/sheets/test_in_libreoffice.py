@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.* extension is not supported", "ignore:Data Validation extension"),
 ]
 #: How many workbooks one call of LibreOffice recalculates.
-AT_ONCE = 25
+AT_ONCE = 6
 
 
 class Branches(nn.Module):
