@@ -39,6 +39,9 @@ MEASURED = {
 NAMES = {name: key for key, name in MEASURED.items()}
 #: A property that spreads less than this does not differ between images.
 LEAST_SPREAD = 1e-4
+#: A mean brightness or colour is blurred by as much as this at random: means over many pixels differ by fractions of a
+#: level that nobody could see, and a rule would live on them.
+LEVEL = 1 / 255
 #: Rows that a rule needs in all, on either side.
 LEAST = 20
 
@@ -50,7 +53,7 @@ def make(subject: Subject, *, count: int = 500, alpha: float = 0.05) -> Generato
     """
     loader = subject.loader(*(("train", POOL) if "train" in subject.material.dataset.splits else ("test", count)))
     yield from loader.prepare()
-    values, guessed = yield from _measured(loader)
+    values, guessed = yield from _measured(loader, subject.settings.seed)
     values = {name: each for name, each in (values | _of_files(loader.dataset, subject)).items() if _differs(each)}
     labels, fitted, judged = _rows(loader.dataset, subject.model.classes, subject.settings.seed)
     told = {
@@ -102,16 +105,14 @@ def _apart(
 ) -> list[str]:
     """The suspects without those that only echo another: what the whole image tells because a part of it does, and what
     both parts tell alike because the whole image does (a tint)."""
-    kept, rows = list(suspects), len(labels)
-    # A difference of the two that is smaller than a level of 255 is none: a rule might live on what is rounded off.
-    blur = (2 * np.random.default_rng(seed).random((rows, 1)) - 1) / 255
+    kept = list(suspects)
     for what in ("brightness", "colour"):
         whole, thing, behind = (MEASURED[what, where] for where in ("all", "object", "background"))
         parts = [name for name in (thing, behind) if name in kept]
         if len(parts) == 2:
             found = [
                 telling.told(column, labels, fitted, judged, seed=seed)
-                for column in (values[thing], values[behind], values[thing] - values[behind] + blur)
+                for column in (values[thing], values[behind], values[thing] - values[behind])
             ]
             of_thing, of_behind, between = (each.accuracy.value - each.guessing for each in found)
             apart = between >= min(of_thing, of_behind) / 2
@@ -145,7 +146,7 @@ def _asked(subject: Subject, name: str, count: int) -> Generator[Progress, None,
 # ------------------------------------------------------------------------------------------------------ measuring
 
 
-def _measured(loader: Loader) -> Generator[Progress, None, tuple[dict[str, np.ndarray], float]]:
+def _measured(loader: Loader, seed: int) -> Generator[Progress, None, tuple[dict[str, np.ndarray], float]]:
     """Each property of MEASURED, rows x numbers; and of which share of the images the object was guessed."""
     parts: dict[str, list[torch.Tensor]] = {name: [] for name in NAMES}
     known, done = 0, 0
@@ -160,6 +161,11 @@ def _measured(loader: Loader) -> Generator[Progress, None, tuple[dict[str, np.nd
         done += len(batch)
         yield Progress("measure", done, len(loader))
     held = {name: torch.cat(numbers).double().numpy() for name, numbers in parts.items()}
+    keys = chance.keys(list(loader.dataset.ids))
+    for name, (what, _) in NAMES.items():
+        if what in ("brightness", "colour"):
+            blur = chance.uniform(keys, seed=seed, stream=f"level of {name}", draws=held[name].shape[1]).numpy()
+            held[name] = held[name] + (2 * blur - 1) * LEVEL
     return held, 1 - known / max(len(loader), 1)
 
 

@@ -274,7 +274,7 @@ def repeated(
     weights = ndimage.sum_labels((share - elsewhere) * pixels, names, np.arange(1, count + 1))
     for name in np.argsort(-weights) + 1:
         here = pixels & (names == name)
-        rows, columns = np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))
+        rows, columns = np.flatnonzero(here.any(1)).tolist(), np.flatnonzero(here.any(0)).tolist()
         top, left = max(0, rows[0] - gap), max(0, columns[0] - gap)
         bottom, right = min(height, rows[-1] + 1 + gap), min(width, columns[-1] + 1 + gap)
         small = (bottom - top) * (right - left) <= LARGEST * height * width
@@ -285,7 +285,7 @@ def repeated(
         ):
             whole, abroad = (_whole(images, value, here) for images in (own, others))
             if whole >= OFTEN and abroad <= RARE * whole:
-                return Region("mark", int(top), int(left), int(bottom), int(right), "", whole, abroad)
+                return Region("mark", top, left, bottom, right, "", whole, abroad)
     return None
 
 

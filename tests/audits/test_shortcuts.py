@@ -46,6 +46,7 @@ def test_too_few_pairs_are_said_to_be_too_few():
     assert "10 pairs of images of two classes are too few" in found["shortcuts:(none)"].statement
 
 
+@pytest.mark.slow
 def test_chance_alone_raises_an_alarm_in_no_more_than_one_table_of_twenty():
     tables = (transplanted(16, covered=0.0, seed=seed) for seed in range(40))
     alarms = sum("shortcuts:none" not in checked(table) for table in tables)
