@@ -107,7 +107,7 @@ def test_images_pixels_weights_labels_and_switches_move_what_follows(tmp_path):
     wanted = np.array([wanted for _, wanted in cases])
     assert np.abs(found - wanted).max() < 1e-9
     plain = probabilities(in_double(model), levels)
-    assert (np.abs(wanted - plain).max(1) > 1e-6).sum() > 0.8 * len(cases)  # some filters are silent by themselves
+    assert (np.abs(wanted - plain).max(1) > 1e-6).sum() > 0.6 * len(cases)  # some filters are silent by themselves
 
 
 def test_the_label_and_the_learning_rate_move_the_loss_and_the_step_of_training(tmp_path):
