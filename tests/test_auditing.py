@@ -8,7 +8,7 @@ import pytest
 from seewhy import auditing, shelf
 from seewhy.run import Run
 from seewhy.settings import Settings
-from seewhy.types import Finding, Tables
+from seewhy.types import Finding, Tables, picture_key
 
 
 def finished(work):
@@ -24,10 +24,15 @@ def asked(photos, **settings):
     return Settings(**{"data": str(photos), "network": "resnet_tiny", "steps": 4, "threads": 1, **settings})
 
 
+#: What forty photos, of which eight are for testing, are too few for.
+TOO_FEW = ["mediation", "properties"]
+
+
 def test_every_audit_says_something_and_has_a_pillar_for_when_it_cannot(here, photos):
     report, run = finished(auditing.audit(asked(photos), out="x"))
     assert {finding.audit for finding in report.findings} == set(shelf.members("audits"))
-    assert report.facts["not_run"] == []
+    assert report.facts["not_run"] == TOO_FEW
+    assert all("It takes " in report[f"{name}:not_run"].statement for name in TOO_FEW)
     assert run.finished
     for name in shelf.members("audits"):
         module = shelf.load("audits", name)
@@ -65,7 +70,7 @@ def test_an_audit_that_fails_takes_no_other_along(here, photos, monkeypatch):
     finding = report["confusion:not_run"]
     assert finding.pillar == "mistakes"
     assert finding.statement.endswith("It failed with ZeroDivisionError: by nothing.")
-    assert report.facts["not_run"] == ["confusion"]
+    assert report.facts["not_run"] == ["confusion", *TOO_FEW]
     assert "accuracy:test" in report
 
 
@@ -75,7 +80,7 @@ def test_a_table_that_fails_takes_along_only_the_audits_that_need_it(here, photo
 
     monkeypatch.setattr(shelf.load("tables", "explanations"), "make", fail)
     report, _ = finished(auditing.audit(asked(photos), out="x"))
-    assert report.facts["not_run"] == ["where_it_looks"]
+    assert report.facts["not_run"] == [*TOO_FEW, "where_it_looks"]
     assert (
         "It failed with RuntimeError: no memory (it needs explanations(" in report["where_it_looks:not_run"].statement
     )
@@ -121,6 +126,12 @@ def test_thumbnails_are_of_what_findings_name(here, photos):
     named = {id for finding in report.findings for entry in finding.evidence for id in entry.get("ids", ())}
     named |= {
         item["id"] for finding in report.findings for entry in finding.evidence for item in entry.get("items", ())
+    }
+    changed = [entry for finding in report.findings for entry in finding.evidence if entry["kind"] == "changed"]
+    named |= {
+        picture_key(item["id"], item.get("condition") or entry["condition"])
+        for entry in changed
+        for item in entry["items"]
     }
     assert set(report.images) <= named
     assert all(image.dtype == np.uint8 and max(image.shape) <= auditing.LARGE for image in report.images.values())
