@@ -351,7 +351,9 @@ def codes(file: Path) -> Iterator[str]:
             said = {"Problem": node.args[:1], "Undecodable": node.args[1:]}.get(called, [])
         elif isinstance(node, ast.Assign):
             target, value = node.targets[0], node.value
-            both = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            both = (
+                isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts)
+            )
             pairs = zip(target.elts, value.elts, strict=True) if both else [(target, value)]
             said = [word for name, word in pairs if isinstance(name, ast.Name) and name.id == "code"]
         elif isinstance(node, ast.FunctionDef) and "code" in [argument.arg for argument in node.args.args]:

@@ -64,7 +64,7 @@ def test_hostile_names_and_a_broken_file_go_through_everything_and_the_data_stay
     document = strict(audited.out)
     assert strict((here / "audited" / "findings.json").read_text(encoding="utf-8")) == document
     assert [list(finding) for finding in document["findings"]] == [KEYS] * len(document["findings"])
-    assert not document["run"]["not_run"]
+    assert document["run"]["not_run"] == ["mediation"]  # so few images are not divided into two halves
     assert "accuracy:test" in {finding["id"] for finding in document["findings"]}
     assert "=1+1/broken.jpg" in audited.out
     page = (here / "audited" / "report.html").read_text(encoding="utf-8")
