@@ -22,7 +22,8 @@ HOSTILE = ("=1+1", "a/b:c[d]", "'quoted'", "@SUM(A1)", "<b>&", "#N/A", "cat", "c
 
 
 def small_net(filters: int = 3, side: int = 10, classes: int = 3) -> nn.Sequential:
-    """Two convolutions with pooling, two linear layers."""
+    """Two convolutions with pooling, two linear layers; with weights of which no channel is silent by itself."""
+    torch.manual_seed(4)
     after = (side - 2) // 2 - 2
     return nn.Sequential(
         nn.Conv2d(3, filters, 3), nn.ReLU(), nn.MaxPool2d(2),
