@@ -327,7 +327,8 @@ def test_every_setting_of_the_loop_is_on_the_page_about_it():
 
 
 def test_the_floors_of_the_page_are_those_that_are_checked():
-    (contract,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [each for each in contracts if each["id"] == "floors"]
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| ([^|]+) \|", page, re.MULTILINE)
     told = [sorted(re.findall(r"`(\w+)`", names)) for _, names in rows]
