@@ -10,11 +10,11 @@ Cost is counted an example, in runs of the whole network: a forward pass is 1; a
 frozen a backward pass costs about what a forward pass does.
 """
 
-from seewhy.passes.budget import Budget
+from seewhy.passes.budget import Budget, Passes
+from seewhy.passes.evidence import Evidence
 from seewhy.passes.gathering import Forecast, Gathered, forecast, gather, gathering
 from seewhy.passes.heating import Explained, Explainer, Sketch, explain, explaining, needs_of
-from seewhy.passes.needs import Evidence, Need, Passes, Unsuitable
-from seewhy.passes.run import Run
+from seewhy.passes.run import Need, Run, Unsuitable
 
 __all__ = [
     "Budget",

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from seewhy import hooks
 from seewhy.hooks.contexts import hooked
 from seewhy.hooks.rewriting import Call, attention_of
-from seewhy.passes.needs import Need, Passes, Unsuitable
-from seewhy.passes.run import Run
+from seewhy.passes.budget import Passes
+from seewhy.passes.run import Need, Run, Unsuitable
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from seewhy import hooks
 from seewhy.hooks.rewriting import Call
-from seewhy.passes.needs import Need, Passes
-from seewhy.passes.run import Run
+from seewhy.passes.budget import Passes
+from seewhy.passes.run import Need, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How much may be spent, and how much fits into memory at once."""
+"""How much a look into a network costs, how much may be spent, and how much fits into memory at once."""
 
 from __future__ import annotations
 
@@ -14,6 +14,22 @@ import torch
 #: The share of the memory that is free which one run of the network may take.
 SHARE = 0.25
 _UNITS = {"s": 1.0, "min": 60.0, "ms": 1e-3}
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """Runs of the whole network an example."""
+
+    forwards: float = 0.0
+    backwards: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Both together."""
+        return self.forwards + self.backwards
+
+    def __add__(self, other: Passes) -> Passes:
+        return Passes(self.forwards + other.forwards, self.backwards + other.backwards)
 
 
 @dataclass(slots=True)

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from seewhy import hooks
+from seewhy.passes.budget import Passes
 from seewhy.passes.gradients import layer_of
-from seewhy.passes.needs import Need, Passes
-from seewhy.passes.run import Run
+from seewhy.passes.run import Need, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from seewhy import hooks
-from seewhy.passes.needs import Evidence, Need, Passes, Unsuitable, whole_cost
-from seewhy.passes.run import Run
+from seewhy.passes.budget import Passes
+from seewhy.passes.evidence import Evidence, whole_cost
+from seewhy.passes.run import Need, Run, Unsuitable
 from seewhy.types import Batch, Progress, Question, finished
 
 

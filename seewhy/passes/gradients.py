@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seewhy import hooks
-from seewhy.passes.needs import Need, Passes, Unsuitable
-from seewhy.passes.run import Run
+from seewhy.passes.budget import Passes
+from seewhy.passes.run import Need, Run, Unsuitable
 
 #: For so many shapes of input a network's default layer is remembered.
 MOST_KNOWN = 16

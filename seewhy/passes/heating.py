@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seewhy import hooks
+from seewhy.passes.budget import Passes
+from seewhy.passes.evidence import Evidence
 from seewhy.passes.gathering import gather, gathering
-from seewhy.passes.needs import Evidence, Need, Passes, Unsuitable
+from seewhy.passes.run import Need, Unsuitable
 from seewhy.types import Batch, Progress, Question
 
 

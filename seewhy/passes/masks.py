@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seewhy.passes.budget import Passes
 from seewhy.passes.fillings import Covering
-from seewhy.passes.needs import Need, Passes
-from seewhy.passes.run import Run
+from seewhy.passes.run import Need, Run
 
 
 class Masks(ABC):

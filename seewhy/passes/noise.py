@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seewhy.passes.needs import Need, Passes
-from seewhy.passes.run import Run
+from seewhy.passes.budget import Passes
+from seewhy.passes.run import Need, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seewhy.passes.budget import Passes
 from seewhy.passes.fillings import filled
-from seewhy.passes.needs import Need, Passes
 from seewhy.passes.noise import noise
-from seewhy.passes.run import Run
+from seewhy.passes.run import Need, Run
 
 #: The first number of steps; it is doubled until the path is complete.
 FIRST_STEPS = 8

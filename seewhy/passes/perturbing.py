@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from seewhy.passes.budget import Passes
 from seewhy.passes.fillings import Covering
-from seewhy.passes.needs import Need, Passes
-from seewhy.passes.run import Run
+from seewhy.passes.run import Need, Run
 
 #: Adam's own constants (Kingma and Ba 2014, https://arxiv.org/abs/1412.6980, algorithm 1).
 FIRST, SECOND, SMALL = 0.9, 0.999, 1e-8

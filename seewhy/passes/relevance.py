@@ -28,8 +28,8 @@ from torch import Tensor
 from seewhy import hooks
 from seewhy.hooks import Call, redirected
 from seewhy.hooks.rewriting import attention_of
-from seewhy.passes.needs import Need, Passes, Unsuitable
-from seewhy.passes.run import Run
+from seewhy.passes.budget import Passes
+from seewhy.passes.run import Need, Run, Unsuitable
 
 #: Below this share of the largest input, y / x is the slope.
 SMALL = 1e-6

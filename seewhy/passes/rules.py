@@ -11,9 +11,9 @@ from torch import Tensor
 
 from seewhy import hooks
 from seewhy.hooks.rewriting import Rule
+from seewhy.passes.budget import Passes
 from seewhy.passes.fillings import filled
-from seewhy.passes.needs import Need, Passes
-from seewhy.passes.run import Run
+from seewhy.passes.run import Need, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,19 @@
-"""A network, a question and the inputs, and how often the network has run: what every kind of evidence works with."""
+"""What every kind of evidence works with: a network, a question and the inputs, and how often the network has run."""
 
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from seewhy import hooks
-from seewhy.passes.budget import SHARE, Budget, free_bytes
-from seewhy.passes.needs import Need, Passes, Unsuitable
+from seewhy.passes.budget import SHARE, Budget, Passes, free_bytes
 from seewhy.shelf import nearest
 from seewhy.types import Batch, Question
 
@@ -22,6 +22,30 @@ EXAMPLES_AT_ONCE = 512
 VALUES_AT_ONCE = 2**22
 
 Made = TypeVar("Made")
+
+
+class Unsuitable(ValueError):
+    """This network, or this score, has nothing that the explainer could look at; the message says what is missing."""
+
+
+class Need(ABC):
+    """One kind of evidence with its settings: a frozen dataclass in a file of its own, equal where it asks the same.
+
+    `together` names the needs that come from the same passes, so that their costs are not added up. `traced` says
+    whether any of the layers, or how much memory a run takes, is asked for: then the first pass follows them.
+    """
+
+    __slots__ = ()
+    together: ClassVar[str] = ""
+    traced: ClassVar[bool] = True
+
+    @abstractmethod
+    def passes(self, run: Run) -> Passes:
+        """What gathering costs at most, beyond the one forward pass that gives the score of the unchanged inputs."""
+
+    @abstractmethod
+    def gather(self, run: Run) -> Iterator[Any]:
+        """Better and better evidence; the last is whole. Raises Unsuitable where there can be none."""
 
 
 class Run:

@@ -1,57 +1,16 @@
-"""What an explainer may need, what it costs, and what it is handed: the nouns of gathering."""
+"""What an explainer is handed, and what it cost."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from seewhy.passes.run import Run
-
-
-@dataclass(frozen=True, slots=True)
-class Passes:
-    """Runs of the whole network an example."""
-
-    forwards: float = 0.0
-    backwards: float = 0.0
-
-    @property
-    def total(self) -> float:
-        """Both together."""
-        return self.forwards + self.backwards
-
-    def __add__(self, other: Passes) -> Passes:
-        return Passes(self.forwards + other.forwards, self.backwards + other.backwards)
-
-
-class Unsuitable(ValueError):
-    """This network, or this score, has nothing that the explainer could look at; the message says what is missing."""
-
-
-class Need(ABC):
-    """One kind of evidence with its settings: a frozen dataclass in a file of its own, equal where it asks the same.
-
-    `together` names the needs that come from the same passes, so that their costs are not added up. `traced` says
-    whether any of the layers, or how much memory a run takes, is asked for: then the first pass follows them.
-    """
-
-    __slots__ = ()
-    together: ClassVar[str] = ""
-    traced: ClassVar[bool] = True
-
-    @abstractmethod
-    def passes(self, run: Run) -> Passes:
-        """What gathering costs at most, beyond the one forward pass that gives the score of the unchanged inputs."""
-
-    @abstractmethod
-    def gather(self, run: Run) -> Iterator[Any]:
-        """Better and better evidence; the last is whole. Raises Unsuitable where there can be none."""
+from seewhy.passes.budget import Passes
+from seewhy.passes.run import Need, Unsuitable
 
 
 @dataclass(frozen=True, eq=False)
