@@ -232,7 +232,7 @@ def page(tables: int) -> str:
     ]
     return "\n".join(
         [
-            "<!-- Made by docs/coverage.py, which measures it: run it after a change of seewhy/statistics/intervals.py. -->\n",
+            "<!-- Made by docs/coverage.py, which measures it: run it after a change of seewhy/statistics/. -->\n",
             "# How far its numbers can be trusted\n",
             "What is claimed at a level of 95 % ought to hold in 95 % of cases. Whether it does can be tried on tables",
             "whose truth is known. Intervals for a share and for a gap are worked out exactly, the rest is measured on",

@@ -2,9 +2,9 @@
 
 For a few images that the network is right on, the smallest change that makes it answer the class it held next
 likeliest: cells swapped for those of a look-alike of that class, as few as a greedy search needs, and a free edit,
-smooth and small in area (`seewhy/tables/_editing.py`). Both are upper bounds, found on the network itself, so three checks
-stand beside them: the edited image is rounded to 256 levels before it counts; other networks, taught the same, are
-asked about it, for what they do not follow is an adversarial example and no reason; and an alarm tells when it lies
+smooth and small in area (`seewhy/tables/_editing.py`). Both are upper bounds, found on the network itself, so three
+checks stand beside them: the edited image is rounded to 256 levels before it counts; other networks, taught the same,
+are asked about it, for what they do not follow is an adversarial example and no reason; and an alarm tells when it lies
 farther from all training images than nearly every real test image does, so that no such image may exist.
 """
 

@@ -1,10 +1,10 @@
 """Which layers and units carry the effect of a change?
 
 The image is changed, and the activation of a layer, or of some of its units, is exchanged for what it is without the
-change, or the other way round (`seewhy/tables/_mediation.py` has the formulas). What a mediator carries is its total indirect
-effect, as a share of the total; the interaction is what it does only together with the rest. Everything is read on the
-log-odds of the true class, image by image, with an interval from drawing images anew (BCa bootstrap). The units are
-chosen on other images than those they are measured on, and stand beside as many units drawn at random.
+change, or the other way round (`seewhy/tables/_mediation.py` has the formulas). What a mediator carries is its total
+indirect effect, as a share of the total; the interaction is what it does only together with the rest. Everything is
+read on the log-odds of the true class, image by image, with an interval from drawing images anew (BCa bootstrap). The
+units are chosen on other images than those they are measured on, and stand beside as many units drawn at random.
 """
 
 from __future__ import annotations

@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from seewhy.cli import console
-from seewhy.cli.console import told_by_one
-from seewhy.cli.flags import (
-    Classes,
-    Device,
-    Images,
-    Json,
-    Mapped,
-    ModelName,
-    Network,
-    Threads,
-    settings_of_members,
-)
+from seewhy.cli.flags import Classes, Device, Images, Json, Mapped, ModelName, Network, Threads, settings_of_members
 from seewhy.cli.named import find_own, image_files, loaded_model, use_threads
 from seewhy.settings import help_of
 
@@ -52,7 +41,7 @@ def predict(
     """What does MODEL say of these images? One that cannot be read is named and ends nothing; exit 2 if all are so."""
     use_threads(threads)
     files = image_files(images)
-    loaded, answered, failed = told_by_one(
+    loaded, answered, failed = console.told_by_one(
         _answered(loaded_model(model, network, classes, mapping, device), tta, files)
     )
     rows = [

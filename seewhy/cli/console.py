@@ -11,6 +11,8 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import typer
+
 from seewhy.storage.files import cell
 
 if TYPE_CHECKING:
@@ -53,6 +55,18 @@ def watched(work: Generator[Progress, None, Result], *, beside: str = "") -> Res
                 shown[progress.stage] = bars.add_task(progress.stage, total=progress.total, note="")
             note = escape("  ".join(filter(None, (beside, _numbers(progress.numbers) or progress.note))))
             bars.update(shown[progress.stage], completed=progress.done, total=progress.total, note=note, visible=True)
+
+
+def told_by_one(work: Generator[Any, None, Result]) -> Result:
+    """What the work comes to. Of several ranks that torchrun started, the first alone goes on to tell it."""
+    from seewhy.processes import ranks
+
+    with ranks.together():
+        result = watched(work)
+        first = ranks.is_first()
+    if not first:
+        raise typer.Exit(0)
+    return result
 
 
 @contextlib.contextmanager
@@ -175,17 +189,3 @@ def sentence(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}"
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     return text or type(error).__name__
-
-
-def told_by_one(work: Generator[Any, None, Result]) -> Result:
-    """What the work comes to. Of several ranks that torchrun started, the first alone goes on to tell it."""
-    import typer
-
-    from seewhy.processes import ranks
-
-    with ranks.together():
-        result = watched(work)
-        first = ranks.is_first()
-    if not first:
-        raise typer.Exit(0)
-    return result

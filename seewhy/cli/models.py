@@ -8,15 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from seewhy.cli import console
-from seewhy.cli.flags import (
-    Classes,
-    Images,
-    Json,
-    Mapped,
-    ModelName,
-    Network,
-    Threads,
-)
+from seewhy.cli.flags import Classes, Images, Json, Mapped, ModelName, Network, Threads
 from seewhy.cli.named import find_own, image_files, loaded_model, use_threads
 
 

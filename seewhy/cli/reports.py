@@ -8,13 +8,7 @@ from typing import Annotated
 import typer
 
 from seewhy.cli import console
-from seewhy.cli.flags import (
-    Device,
-    Json,
-    Out,
-    Threads,
-    settings_of_members,
-)
+from seewhy.cli.flags import Device, Json, Out, Threads, settings_of_members
 from seewhy.cli.named import find_own, listed
 from seewhy.settings import Settings, help_of
 from seewhy.shelf import nearest

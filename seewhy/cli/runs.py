@@ -9,20 +9,13 @@ from typing import Annotated
 import typer
 
 from seewhy.cli import console
-from seewhy.cli.console import told_by_one
-from seewhy.cli.flags import (
-    Json,
-    Out,
-    settings_as_flags,
-)
+from seewhy.cli.flags import Json, Out, settings_as_flags
 from seewhy.settings import Settings
 from seewhy.shelf import nearest
 
 ONLY_AUDIT = (
     *("model", "classes", "mapping", "test", "groups", "unit", "confounders", "graph", "audits", "set", "images"),
 )
-
-
 ONLY_SCAN = ("label", "allow_outside", "threads")
 
 
@@ -42,7 +35,7 @@ def audit(
     if fail_on is not None and fail_on not in SEVERITIES[1:]:
         near = nearest(fail_on, SEVERITIES[1:])
         raise ValueError(f"--fail-on is {fail_on!r}. {near}It must be one of {', '.join(SEVERITIES[1:])}.")
-    report, run = told_by_one(auditing.audit(settings, out=out, command=_command()))
+    report, run = console.told_by_one(auditing.audit(settings, out=out, command=_command()))
     if as_json:
         console.print_json(exports.load("json").document(report))
     else:
@@ -58,7 +51,7 @@ def train(settings: Settings, out: Out = None, as_json: Json = False) -> None:
     """Train a network on DATA and save it."""
     from seewhy.training import fitting
 
-    model, run = told_by_one(fitting.train(settings, out=out))
+    model, run = console.told_by_one(fitting.train(settings, out=out))
     best = model.provenance.get("best", {})
     if as_json:
         console.print_json({"run": str(run.folder), "model": str(run.model_folder), **model.provenance})

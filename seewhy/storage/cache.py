@@ -39,6 +39,14 @@ def default_folder() -> Path:
     return Path(base) / "seewhy" / "tables"
 
 
+def code_version() -> str:
+    """A name for the code that makes tables: any change of it makes what is remembered stale."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
+        digest.update(path.read_bytes())
+    return f"{version('seewhy')}-{digest.hexdigest()[:12]}"
+
+
 class NotKept(UserWarning):
     """A table could not be remembered; the work goes on without."""
 
@@ -207,11 +215,3 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "plain": _read_plain,
     "weights": _read_weights,
 }
-
-
-def code_version() -> str:
-    """A name for the code that makes tables: any change of it makes what is remembered stale."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        digest.update(path.read_bytes())
-    return f"{version('seewhy')}-{digest.hexdigest()[:12]}"

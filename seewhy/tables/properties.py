@@ -1,10 +1,10 @@
 """Can the label be told from a plain property of the image, and does the network go by it?
 
-Half of a sample of the training images fits a rule a property, the other half judges it (seewhy/statistics/telling.py): that is
-where a network may have learnt it, whether or not the test images have it too. Properties are measured on the images as
-the network sees them, and read off the files: size, bytes, folder, camera. For each that tells the label, and that can
-be changed alone, the network is asked again about test images with it changed (the intervention `matched`): only a
-suspicion costs passes.
+Half of a sample of the training images fits a rule a property, the other half judges it (seewhy/statistics/telling.py):
+that is where a network may have learnt it, whether or not the test images have it too. Properties are measured on the
+images as the network sees them, and read off the files: size, bytes, folder, camera. For each that tells the label, and
+that can be changed alone, the network is asked again about test images with it changed (the intervention `matched`):
+only a suspicion costs passes.
 """
 
 from __future__ import annotations

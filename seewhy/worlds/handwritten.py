@@ -12,8 +12,8 @@ weights behind the readers say: on the decision 0 or 1, on the log-odds a sum of
 channel a class and path (`paths` names them): what is to be exchanged for a mediation analysis.
 
 They do not stand on the shelf of networks: they have no publication, nothing in them is drawn at random, and some are
-blind to most pixels on purpose. They are named as anybody's own: `--model seewhy.worlds.handwritten:reads_background`. As
-readers are steps, gradients are 0 nearly everywhere: what they are told by is changing the image.
+blind to most pixels on purpose. They are named as anybody's own: `--model seewhy.worlds.handwritten:reads_background`.
+As readers are steps, gradients are 0 nearly everywhere: what they are told by is changing the image.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from seewhy.material.decoders import Decoded, Decoders
 #: Children that obey what stands in a file: no real file is known that ends Pillow.
 OBEDIENT = """
 import ctypes, os, signal, time
-from seewhy import decoders
+from seewhy.material import decoders
 decode = decoders.decode
 def obey(content, name):
     if content == b"segfault": ctypes.string_at(0)

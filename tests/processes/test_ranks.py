@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from seewhy.model import Model
-from seewhy.processes import ranks
+from seewhy.processes import meeting, ranks
 from seewhy.settings import Settings
 from seewhy.storage.run import Run
 from seewhy.training import fitting
@@ -161,7 +161,8 @@ def test_without_torchrun_there_is_one_rank_and_nothing_is_asked_of_it():
 FAILS = """
 import sys, time
 import torch
-from seewhy import fitting, ranks
+from seewhy.processes import ranks
+from seewhy.training import fitting
 from seewhy.model import Model
 from seewhy.storage.run import Run
 from seewhy.settings import Settings
@@ -184,12 +185,14 @@ def test_what_the_first_raises_all_raise_and_one_that_fails_tells_the_others_why
     code, said = finished(torchrun(tmp_path / "fails.py"))
     assert code != 0
     assert said.count("both were told [0, 1]") == 2
-    assert re.search(r"seewhy\.ranks\.Lost: rank 1 \(process \d+ on .+\) stopped: cat\.png is broken", said), said
+    assert re.search(
+        r"seewhy\.processes\.meeting\.Lost: rank 1 \(process \d+ on .+\) stopped: cat\.png is broken", said
+    ), said
 
 
 ALONE = """
 import os, signal, sys, time
-from seewhy import ranks
+from seewhy.processes import meeting, ranks
 meeting.BEAT, meeting.GRACE = 0.05, 0.5
 with ranks.together():
     assert ranks.gathered(ranks.number()) == [0, 1]
@@ -215,7 +218,7 @@ def test_a_rank_that_cannot_hear_of_a_loss_is_ended_with_the_reason(tmp_path):
 
 
 def test_ranks_that_do_not_come_are_said_to_be_missing(monkeypatch):
-    monkeypatch.setattr(ranks, "JOINING", 1.0)
+    monkeypatch.setattr(meeting, "JOINING", 1.0)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
