@@ -41,6 +41,12 @@ def quoted(name: Any, longest: int = 60) -> str:
     return f"'{text}'" if len(text) <= longest else f"'{text[: longest - 12]}…{text[-11:]}'"
 
 
+def named(names: Sequence[str], most: int = 12) -> str:
+    """ "'cat', 'dog'", or "'cat', 'dog' and 4 more": names of a user's own as they are spelt."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
+
+
 def listed(items: Sequence[str], most: int = 5) -> str:
     """ "a, b and c", or "a, b, c, d, e and 4 more"."""
     shown = list(items[:most])

@@ -21,6 +21,8 @@ def test_numbers_read_well_at_their_ends():
     assert wording.listed(["a"]) == "a"
     assert wording.listed(["a", "b", "c"]) == "a, b and c"
     assert wording.listed(list("abcdefg"), 2) == "a, b and 5 more"
+    assert wording.named(["cat", "it's"]) == "'cat', \"it's\""
+    assert wording.named(list("abcd"), 2) == "'a', 'b' and 2 more"
 
 
 def test_a_users_words_stay_on_one_line_and_short():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from seewhy.storage.cache import Cache, code_version
 from seewhy.storage.files import fingerprint
 from seewhy.storage.run import Run
 from seewhy.types import Dataset, Problem, Progress, Scan
+from seewhy.wording import named
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,14 +128,9 @@ def _check_classes(dataset: Dataset, model: Model) -> None:
     if unknown:
         raise ValueError(
             f"{dataset.name} has the class {unknown[0]!r}, which {model.name} cannot answer. "
-            f"{shelf.nearest(unknown[0], model.classes)}The data have: {_some(dataset.classes)}. The model answers: "
-            f"{_some(model.classes)}. Rename the classes, or say with --mapping which ones stand for which."
+            f"{shelf.nearest(unknown[0], model.classes)}The data have: {named(dataset.classes)}. The model answers: "
+            f"{named(model.classes)}. Rename the classes, or say with --mapping which ones stand for which."
         )
-
-
-def _some(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(map(repr, names[:most])) + more
 
 
 def hashes_of(dataset: Dataset, scan: Scan) -> list[str]:

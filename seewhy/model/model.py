@@ -26,10 +26,10 @@ from typing import Any, get_args
 import torch
 from torch import Tensor, nn
 
-from seewhy import hooks, networks, shelf
+from seewhy import hooks, networks, shelf, wording
 from seewhy.images import reading
 from seewhy.model import manifest
-from seewhy.model.normalised import Merge, Normalised
+from seewhy.model.normalised import Merge, Normalised, check_groups
 from seewhy.model.views import Views
 from seewhy.storage.files import sha256
 from seewhy.types import Answer, Example, Preprocessing, Task
@@ -157,7 +157,7 @@ class Model:
         fewer than two new ones are named.
         """
         groups = {new: (old,) if isinstance(old, str) else tuple(old) for new, old in mapping.items()}
-        _check_groups(groups, self.classes)
+        check_groups(groups, self.classes)
         if self.mapping is not None:
             groups = {new: tuple(name for one in old for name in self.mapping[one]) for new, old in groups.items()}
         place = {name: index for index, name in enumerate(self.outputs)}
@@ -359,35 +359,11 @@ def _check_outputs(network: Normalised, task: Task, name: str) -> None:
         output = network(torch.zeros(1, 3, *task.preprocessing.size))
     if not isinstance(output, Tensor) or output.shape != (1, len(task.classes)):
         what = f"{tuple(output.shape[1:])} an image" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-        raise ValueError(f"{name} puts out {what} for the {len(task.classes)} classes {_shown(task.classes)}")
-
-
-def _check_groups(groups: Mapping[str, tuple[str, ...]], present: Sequence[str]) -> None:
-    """Raises unless every present class that is named exists and is named once."""
-    if len(groups) < 2:
-        raise ValueError(f"A model answers in two classes or more; named: {_shown(tuple(groups)) or 'none'}")
-    used: dict[str, str] = {}
-    for new, old in groups.items():
-        if not old:
-            raise ValueError(f"The class {new!r} stands for nothing; the network has {_shown(present)}")
-        for name in old:
-            if name not in present:
-                raise KeyError(
-                    f"{new!r} is to stand for {name!r}, which the network does not have. "
-                    f"{shelf.nearest(name, present)}It has {_shown(present)}; asked for: {_shown(tuple(groups))}."
-                )
-            if name in used:
-                raise ValueError(f"{name!r} of the network is given to {used[name]!r} and again to {new!r}")
-            used[name] = new
+        raise ValueError(f"{name} puts out {what} for the {len(task.classes)} classes {wording.named(task.classes)}")
 
 
 def _both(what: str, ours: Sequence[str], theirs: Sequence[str]) -> str:
-    return f"{what}: {_shown(ours)} against {_shown(theirs)}"
-
-
-def _shown(names: Sequence[str], most: int = 12) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(repr(name) for name in names[:most]) + more
+    return f"{what}: {wording.named(ours)} against {wording.named(theirs)}"
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seewhy.model.views import Views, mean_over_views
+from seewhy.shelf import nearest
+from seewhy.wording import named
 
 
 class Normalised(nn.Module):
@@ -61,3 +63,22 @@ class Merge(nn.Module):
     def forward(self, logits: Float[Tensor, "batch outputs"]) -> Float[Tensor, "batch classes"]:
         gathered = logits[:, self.index]  # batch, classes, longest
         return gathered.masked_fill(self.empty, -torch.inf).logsumexp(2)
+
+
+def check_groups(groups: Mapping[str, tuple[str, ...]], present: Sequence[str]) -> None:
+    """Raises unless every present class that is named exists and is named once."""
+    if len(groups) < 2:
+        raise ValueError(f"A model answers in two classes or more; named: {named(tuple(groups)) or 'none'}")
+    used: dict[str, str] = {}
+    for new, old in groups.items():
+        if not old:
+            raise ValueError(f"The class {new!r} stands for nothing; the network has {named(present)}")
+        for name in old:
+            if name not in present:
+                raise KeyError(
+                    f"{new!r} is to stand for {name!r}, which the network does not have. "
+                    f"{nearest(name, present)}It has {named(present)}; asked for: {named(tuple(groups))}."
+                )
+            if name in used:
+                raise ValueError(f"{name!r} of the network is given to {used[name]!r} and again to {new!r}")
+            used[name] = new

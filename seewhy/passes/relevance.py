@@ -27,12 +27,9 @@ from torch import Tensor
 
 from seewhy import hooks
 from seewhy.hooks import Call, redirected
-from seewhy.hooks.rewriting import attention_of
 from seewhy.passes.budget import Passes
 from seewhy.passes.run import Need, Run, Unsuitable
-
-#: Below this share of the largest input, y / x is the slope.
-SMALL = 1e-6
+from seewhy.passes.sharing import attended, halved, hangs, passed_on, refused, spread_fixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +127,20 @@ class _Sharing:
             "convolution": self.linear,
             "linear": self.linear,
             "batch_norm": self.batch_norm,
-            "layer_norm": _spread_fixed,
-            "activation": _passed_on,
-            "response_norm": _passed_on,
+            "layer_norm": spread_fixed,
+            "activation": passed_on,
+            "response_norm": passed_on,
             "add": self.added,
             "concatenate": self.concatenated,
-            "multiply": _halved,
-            "matmul": _halved,
-            "attention": _attended,
-            "refused": _refused,
+            "multiply": halved,
+            "matmul": halved,
+            "attention": attended,
+            "refused": refused,
         }
 
     def linear(self, call: Call) -> Tensor:
         """A convolution or a linear layer, by its rule; a batch normalisation behind it will find it again."""
-        if not _hangs(call.input):
+        if not hangs(call.input):
             return call()
         weight, bias = call["weight"], call.arguments.get("bias")
         output = self.shared(call, weight, bias, call.name == "linear")
@@ -182,7 +179,7 @@ class _Sharing:
         names = [name for name in call.arguments if name != "alpha"]
         terms = {"": call.input, **{name: call[name] for name in names}}
         for name, term in terms.items():
-            if _hangs(term) or not any(_hangs(other) for key, other in terms.items() if key != name):
+            if hangs(term) or not any(hangs(other) for key, other in terms.items() if key != name):
                 continue
             offset = term * call.arguments.get("alpha", 1) if name else term
             output = call()
@@ -196,7 +193,7 @@ class _Sharing:
 
     def concatenated(self, call: Call) -> Tensor:
         """Each part keeps what comes back to it; a constant (the token of the class) keeps it for good."""
-        parts = [self.constant(part) if not _hangs(part) else part for part in call.input]
+        parts = [self.constant(part) if not hangs(part) else part for part in call.input]
         return call(type(call.input)(parts) if isinstance(call.input, (list, tuple)) else call.input)
 
     def constant(self, x: Tensor) -> Tensor:
@@ -339,76 +336,3 @@ def _away_from_zero(values: Tensor, epsilon: float) -> Tensor:
     sign = torch.where(values >= 0, 1.0, -1.0).to(values)
     moved = values + epsilon * scale * sign
     return torch.where(moved == 0, torch.ones_like(moved), moved)  # all 0: there is no relevance to share
-
-
-def _passed_on(call: Call) -> Tensor:
-    """g = g_out y / x, so that x g = y g_out; where x is next to 0, the slope."""
-    x = call.input.detach()
-    with torch.enable_grad():
-        leaf = x.clone().requires_grad_()
-        output = call(leaf)
-    (slope,) = torch.autograd.grad(output.sum(), leaf)
-    small = x.abs() <= SMALL * x.abs().amax()
-    ratio = torch.where(small, slope, output.detach() / torch.where(small, 1, x))
-    return redirected(output.detach(), call.input, lambda gradient: gradient * ratio)
-
-
-def _spread_fixed(call: Call) -> Tensor:
-    """A layer or group normalisation whose division counts as a constant (Ali et al. 2022,
-    https://arxiv.org/abs/2202.07304): what is left is linear."""
-    output = call().detach()
-    x, weight, bias = call.input, call.arguments.get("weight"), call.arguments.get("bias")
-    if call.name == "layer_norm":
-        axes = tuple(range(-len(call["normalized_shape"]), 0))
-        middle = x.mean(axes, keepdim=True)
-        spread = (x.var(axes, correction=0, keepdim=True) + call["eps"]).sqrt().detach()
-        normal = (x - middle) / spread
-        return _same_values((normal if weight is None else normal * weight) + (0 if bias is None else bias), output)
-    groups = call.arguments.get("num_groups", x.shape[1])  # an instance normalisation has a group a channel
-    parts = x.unflatten(1, (groups, -1)).flatten(2)
-    spread = (parts.var(2, correction=0, keepdim=True) + call["eps"]).sqrt().detach()
-    normal = ((parts - parts.mean(2, keepdim=True)) / spread).view_as(x)
-    shape = (1, -1, *(1,) * (x.ndim - 2))
-    scaled = normal if weight is None else normal * weight.view(shape)
-    return _same_values(scaled + (0 if bias is None else bias.view(shape)), output)
-
-
-def _same_values(linear: Tensor, output: Tensor) -> Tensor:
-    """The graph of the one with the values of the other."""
-    return linear + (output - linear).detach()
-
-
-def _hangs(x: Any) -> bool:
-    """Whether it depends on the image."""
-    return isinstance(x, Tensor) and x.requires_grad
-
-
-def _half(x: Any) -> Any:
-    """The same, half of what comes back."""
-    return redirected(x, x, lambda gradient: gradient / 2) if _hangs(x) else x
-
-
-def _halved(call: Call) -> Tensor:
-    """A product: half of the relevance to each factor; all of it to the one where the other is a constant."""
-    others = dict(call.arguments)
-    (name, factor), *_ = others.items()
-    if not (_hangs(call.input) and _hangs(factor)):
-        return call()
-    return call(_half(call.input), **{name: _half(factor)})
-
-
-def _attended(call: Call) -> Tensor:
-    """softmax(Q K^T) V: half to V and half through the softmax, there half to Q and half to K."""
-    halves = Call(call.kind, call.name, call.function, _half(call.input), {**call.arguments, "key": _half(call["key"])})
-    maps, values = attention_of(halves)
-    return _half(maps) @ _half(values)
-
-
-def _refused(call: Call) -> Tensor:
-    """Raises Unsuitable where what comes in depends on the image; constants may be computed as they like."""
-    if any(map(_hangs, (call.input, *call.arguments.values()))):
-        raise Unsuitable(
-            f"No rule is known for how {call.name!r} shares relevance, which this network runs; there are rules for "
-            f"convolutions, linear layers, normalisations, activations, pooling, sums, products and attention"
-        )
-    return call()

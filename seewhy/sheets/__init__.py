@@ -22,7 +22,7 @@ from torch import Tensor
 
 from seewhy import workbook
 from seewhy.model import Model
-from seewhy.sheets import cover, ending, formulas, graph, grids, pages, words
+from seewhy.sheets import cover, ending, formulas, graph, grids, levels, pages, words
 from seewhy.sheets.plan import Bound, Picture, Plan, Unit, sheet_names
 from seewhy.sheets.steps import Region, Step, run, seen
 from seewhy.shelf import nearest
@@ -104,9 +104,9 @@ def _write(bound: Bound) -> None:
     plan = bound.plan
     cover.write(bound)
     if plan.several:
-        pages.write_images(bound)
+        levels.write_images(bound)
     for place in range(len(grids.COLOURS)):
-        pages.write_colour(bound, place)
+        levels.write_colour(bound, place)
     for step in plan.steps:
         pages.write_step(bound, step)
     if not plan.unit:

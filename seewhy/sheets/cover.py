@@ -10,7 +10,8 @@ import numpy as np
 from seewhy import workbook
 from seewhy.sheets import grids, words
 from seewhy.sheets.grids import HEAD, LEFT, LETTERS
-from seewhy.sheets.pages import BAND, GREY, INK, PLAIN, SIGNED, chosen_on_images, shown, style, tint
+from seewhy.sheets.levels import chosen_on_images
+from seewhy.sheets.pages import BAND, GREY, INK, PLAIN, SIGNED, shown, style, tint
 from seewhy.sheets.plan import (
     ANSWER,
     CHOSEN_IMAGE,

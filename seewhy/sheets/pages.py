@@ -13,15 +13,13 @@ from seewhy.sheets import formulas, grids, words
 from seewhy.sheets.grids import BIAS, FILTER_SWITCH, HEAD, LEFT, SWITCH, Grid
 from seewhy.sheets.plan import (
     ANSWER,
-    CHOSEN_IMAGE,
     COVER,
-    IMAGES,
     LOSS_SHOWN,
     PROBABILITY,
     Bound,
     on_cover,
 )
-from seewhy.sheets.steps import IMAGE, Activate, Add, Convolve, Linear, Move, Normalise, Pool, Scale, Step
+from seewhy.sheets.steps import Activate, Add, Convolve, Linear, Move, Normalise, Pool, Scale, Step
 from seewhy.workbook import Sheet
 
 #: The sides of a pixel on the sheet, and the widths of a weight and of a number in a column, in the screen's pixels.
@@ -142,81 +140,6 @@ def shown(bound: Bound) -> dict[str, Any]:
     }
 
 
-# ------------------------------------------------------------------------------------------------- the image
-
-
-def write_images(bound: Bound) -> None:
-    """All images of the book, one below the other, red beside green beside blue, and the label of each."""
-    plan, sheet = bound.plan, bound.sheets[IMAGES]
-    title, sentence, like = words.TOLD["image"]
-    head(bound, IMAGES, (f"{title}s of this book", sentence, like), "Which one is looked at is chosen on the cover.")
-    grid = plan.grids[IMAGE]
-    high, wide = len(grid.region.rows), len(grid.region.columns)
-    for column, word in ((0, "image"), (1, "label, by its number")):
-        sheet.text(HEAD - 1, column, word, style(bound, "heading"))
-    for place, colour in enumerate(grids.COLOURS):
-        left = LEFT + place * (wide + 2)
-        sheet.text(HEAD - 1, left, colour, style(bound, "label"))
-        for number, picture in enumerate(plan.pictures):
-            top = HEAD + number * (high + 2)
-            _numbers(bound, sheet, top, left, _cut(picture.levels[place], grid))
-            workbook.colour_scale(
-                sheet, (top, left, top + high - 1, left + wide - 1), ("#FFFFFF", COLOUR[colour]), values=(0, 255)
-            )
-    for number, picture in enumerate(plan.pictures):
-        top = HEAD + number * (high + 2)
-        sheet.text(top, 0, picture.name, style(bound, "label"))
-        if picture.label is not None:
-            sheet.number(top, 1, picture.label + 1, style(bound, "input"))
-    _squares(bound, sheet, LEFT, LEFT + 3 * (wide + 2), wide)
-
-
-def chosen_on_images(bound: Bound, column: int, row: str) -> str:
-    """The cell of a column of the sheet of images, `row` rows below the first of the chosen image."""
-    high = len(bound.plan.grids[IMAGE].region.rows)
-    letter = grids.LETTERS[column]
-    area = f"{IMAGES}!${letter}${HEAD + 1}:${letter}${HEAD + len(bound.plan.pictures) * (high + 2)}"
-    return f"INDEX({area},({on_cover(CHOSEN_IMAGE)}-1)*{high + 2}+{row})"
-
-
-def write_colour(bound: Bound, place: int) -> None:
-    """The levels of one colour: numbers to type over, or looked up where the book has several images."""
-    plan, name = bound.plan, grids.COLOURS[place]
-    sheet, grid = bound.sheets[name], plan.grids[IMAGE]
-    title, sentence, like = words.TOLD["image"]
-    facts = "Type over any pixel, here or on the sheet of all images." if plan.several else "Type over any pixel."
-    head(bound, name, (f"{title}: {name.lower()}", sentence, like), facts)
-    _coordinates(bound, sheet, grid)
-    levels = _cut(plan.pictures[0].levels[place], grid)
-    if plan.several:
-        left = LEFT + place * (len(grid.region.columns) + 2)
-        looks = style(bound, "pixel", 0)
-        for row, line in enumerate(levels):
-            for column, level in enumerate(line):
-                formula = chosen_on_images(bound, left + column, str(row + 1))
-                sheet.formula(HEAD + row, LEFT + column, formula, float(level), looks)
-    else:
-        _numbers(bound, sheet, HEAD, LEFT, levels)
-    box = grid.box(place)
-    sheet.text(HEAD, 0, name.lower(), style(bound, "label"))
-    sheet.set_tab_color(COLOUR[name])
-    workbook.colour_scale(sheet, box, ("#FFFFFF", COLOUR[name]), values=(0, 255))
-    bound.book.name(name.lower(), sheet, box)
-    _squares(bound, sheet, LEFT, grid.right, len(grid.region.columns))
-
-
-def _cut(levels: np.ndarray, grid: Grid) -> np.ndarray:
-    rows, columns = grid.region.rows, grid.region.columns
-    return levels[rows.start : rows.stop, columns.start : columns.stop]
-
-
-def _numbers(bound: Bound, sheet: Sheet, top: int, left: int, levels: np.ndarray) -> None:
-    looks = style(bound, "pixel", 0)
-    for row, line in enumerate(levels.tolist()):
-        for column, level in enumerate(line):
-            sheet.number(top + row, left + column, level, looks)
-
-
 # ------------------------------------------------------------------------------------------------- the steps
 
 
@@ -234,7 +157,7 @@ def write_step(bound: Bound, step: Step) -> None:
         sheet.text(5, 2, f"off: {step.off}", style(bound, "like"))
     flat = _is_flat(grid)
     digits = _digits(plan.values[step.name])
-    _coordinates(bound, sheet, grid)
+    coordinates(bound, sheet, grid)
     _write_maps(bound, sheet, step, grid, digits if not flat else 4)
     _scales(sheet, step, grid, plan.values[step.name])
     _names(bound, sheet, step, grid)
@@ -252,7 +175,7 @@ def write_step(bound: Bound, step: Step) -> None:
     if flat:
         sheet.set_column_pixels(LEFT, LEFT, NUMBER)
     else:
-        _squares(bound, sheet, LEFT, grid.right - 1, len(grid.region.columns))
+        squares(bound, sheet, LEFT, grid.right - 1, len(grid.region.columns))
     _define(bound, sheet, step, grid)
 
 
@@ -347,7 +270,7 @@ def _name(bound: Bound, step: Step, channel: int) -> str:
     return f"map {channel}" if step.shape[1:] != (1, 1) else f"number {channel}"
 
 
-def _coordinates(bound: Bound, sheet: Sheet, grid: Grid) -> None:
+def coordinates(bound: Bound, sheet: Sheet, grid: Grid) -> None:
     """Numbers of rows and columns of the image, in grey, above the maps; from 0, as PyTorch counts."""
     if _is_flat(grid):
         sheet.text(HEAD - 1, LEFT, "value", style(bound, "centred"))
@@ -392,7 +315,7 @@ def _write_matrix(bound: Bound, sheet: Sheet, step: Linear, grid: Grid) -> None:
     sheet.set_column_pixels(first, last, WEIGHT + 12)
 
 
-def _squares(bound: Bound, sheet: Sheet, first: int, last: int, wide: int) -> None:
+def squares(bound: Bound, sheet: Sheet, first: int, last: int, wide: int) -> None:
     """Square cells, and a large picture from further away."""
     sheet.set_column_pixels(first, max(first, last - 1), PIXEL)
     sheet.set_default_row(PIXEL * 0.75)

@@ -8,12 +8,14 @@ kept as Parquet beside NumPy arrays, everything else as JSON with arrays beside 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
