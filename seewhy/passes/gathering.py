@@ -112,7 +112,7 @@ def _steps(
         while True:
             try:
                 gathered[need] = next(work)
-                so_far = Evidence(dict(gathered), run.baseline(), run.spent, dict(absent), frozenset(partial))
+                so_far = Evidence(dict(gathered), run.known_baseline, run.spent, dict(absent), frozenset(partial))
             except StopIteration:
                 break
             except Unsuitable as error:
@@ -125,7 +125,7 @@ def _steps(
             absent[need] = _out_of_budget(need)
         partial |= {need} if run.cut_short and need in gathered else set()
     found = {need: gathered[need] for need in wanted if need in gathered}
-    return Evidence(found, run.baseline(), run.spent, absent, frozenset(partial), costs)
+    return Evidence(found, run.known_baseline, run.spent, absent, frozenset(partial), costs)
 
 
 def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterable[Need]) -> Forecast:

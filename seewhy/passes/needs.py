@@ -38,12 +38,14 @@ class Need(ABC):
     """One kind of evidence with its settings: a frozen dataclass in a file of its own, equal where it asks the same.
 
     `together` names the needs that come from the same passes, so that their costs are not added up. `traced` says
-    whether any of the layers, or how much memory a run takes, is asked for: then the first pass follows them.
+    whether any of the layers, or how much memory a run takes, is asked for: then the first pass follows them. `scored`
+    says whether anybody asks for the score of the unchanged inputs, which is a run where no other pass gives it.
     """
 
     __slots__ = ()
     together: ClassVar[str] = ""
     traced: ClassVar[bool] = True
+    scored: ClassVar[bool] = True
 
     @abstractmethod
     def passes(self, run: Run) -> Passes:
@@ -56,14 +58,14 @@ class Need(ABC):
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What was gathered, by need; the score of the unchanged inputs; and what it cost.
+    """What was gathered, by need; the score of the unchanged inputs, None where nobody needs it; and what it cost.
 
     `absent` says why a need has no evidence: the network is unsuitable, or the budget was spent. `partial` names those
     that the budget cut short: their evidence is good, but could be better. `costs` is what each need costs at most.
     """
 
     gathered: Mapping[Need, Any]
-    baseline: Float[Tensor, " batch"]
+    baseline: Float[Tensor, " batch"] | None
     spent: Passes
     absent: Mapping[Need, str] = field(default_factory=dict)
     partial: frozenset[Need] = frozenset()
