@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from seewhy.statistics import calibration, differences, intervals, metrics, significance
 
@@ -61,6 +61,34 @@ def paired(tables: int) -> Iterator[list[object]]:
 def _paired(row: np.ndarray) -> intervals.Estimate:
     first, second = np.repeat([1, 1, 0, 0], row), np.repeat([1, 0, 1, 0], row)
     return differences.paired(first.astype(float), second.astype(float))[0]
+
+
+def moved(tables: int) -> Iterator[list[object]]:
+    """How far probability and log-odds of the true class move under a change, with Student's interval for their mean.
+
+    Log-odds spread as Student's t does with 4 degrees of freedom; a share of the images moves by -3, the others by
+    hardly anything. That is skew where few move: the interval is then too narrow, and its row says by how much.
+    """
+    random = np.random.default_rng(5)
+    for n in (50, 200, 500):
+        for scale in ("probability", "log-odds"):
+            covered = []
+            for share in (0.0, 0.05, 0.2, 0.5):
+                true = _moved(random, 400_000, share, scale).mean()
+                held = [_between(_moved(random, n, share, scale), true) for _ in range(tables)]
+                covered.append(np.mean(held))
+            yield [f"how far the {scale} moves (Student)", f"n = {n}", np.mean(covered), min(covered)]
+
+
+def _moved(random: np.random.Generator, n: int, share: float, scale: str) -> np.ndarray:
+    before = 1.5 * random.standard_t(4, n) + 2
+    after = before + 0.1 * random.standard_t(4, n) - 3 * (random.random(n) < share)
+    return after - before if scale == "log-odds" else special.expit(after) - special.expit(before)
+
+
+def _between(values: np.ndarray, truth: float) -> bool:
+    low, high = intervals.mean_interval(values)
+    return low <= truth <= high
 
 
 def _holds(estimate: intervals.Estimate, truth: float) -> bool:
@@ -223,6 +251,7 @@ def page(tables: int) -> str:
             wilson(),
             newcombe(),
             paired(tables),
+            moved(tables),
             units(tables),
             pooled(tables // 2),
             over_classes(tables),

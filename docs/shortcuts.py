@@ -1,6 +1,7 @@
 """Measures what docs/shortcuts.md says: python docs/shortcuts.py tables | networks | worlds | digits | mri.
 
-`worlds` may be followed by numbers of worlds, `mri` is followed by the file and the class that gets a mark.
+`worlds` may be followed by numbers of worlds, `mri` is followed by the file and the class that gets a mark, and both
+this and `digits` by seeds: with the first everything is asked, with the others only what looks for shortcuts.
 
 Rows are printed as they come, so that a run may be stopped and still tell something.
 """
@@ -227,11 +228,13 @@ def digits() -> Iterator[tuple[str, np.ndarray]]:
         yield str(label), np.repeat((image * 255 / 16).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def brains(path: str, most: int = 400, side: int = 48) -> Iterator[tuple[str, np.ndarray]]:
-    """The first images of each class, small."""
+def brains(path: str, name: str, most: int = 400, side: int = 48) -> Iterator[tuple[str, np.ndarray]]:
+    """The first images of each class, small; one of these is called `name`."""
     from PIL import Image
 
     dataset = data.open(path)
+    if name not in dataset.classes:
+        raise ValueError(f"No class {name!r}. {shelf.nearest(name, dataset.classes)}There are: {dataset.classes}.")
     seen: dict[str, int] = {}
     for row, label in enumerate(dataset.targets):
         seen[label] = seen.get(label, 0) + 1
@@ -240,26 +243,32 @@ def brains(path: str, most: int = 400, side: int = 48) -> Iterator[tuple[str, np
             yield str(label), np.asarray(small_one)
 
 
-def of_images(rows: Any, name: str, side: int, **settings: Any) -> None:
-    """The whole audit, with the mark and without."""
+def of_images(rows: Any, name: str, side: int, seeds: Sequence[int] = (), **settings: Any) -> None:
+    """Audits with the mark and without; the whole of them with the first seed."""
     with tempfile.TemporaryDirectory() as held:
         for mark in (name, None):
             folder = Path(held) / ("marked" if mark else "plain")
             written(rows(), folder, mark, side)
-            report = seewhy.audit(str(folder), out=str(Path(held) / f"{folder.name}_run"), **settings)
-            print(f"--- {'mark on ' + name if mark else 'no mark'}; {report.facts['seconds']} s", flush=True)
-            for finding in report.findings:
-                if finding.severity != "none" or finding.audit in ("shortcuts", "properties"):
-                    print(f"  {finding.severity:9} {finding.id}: {finding.statement[:400]}", flush=True)
+            for place, seed in enumerate(seeds or (0,)):
+                asked = {"audits": ("shortcuts", "properties")} if place else {}
+                out = str(Path(held) / f"{folder.name}_run_{seed}")
+                report = seewhy.audit(str(folder), out=out, seed=seed, **asked, **settings)
+                print(f"--- {'mark on ' + name if mark else 'no mark'}, seed {seed}", flush=True)
+                for finding in report.findings:
+                    if finding.severity != "none" or finding.audit in ("shortcuts", "properties"):
+                        print(f"  {finding.severity:9} {finding.id}: {finding.statement[:400]}", flush=True)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     asked = sys.argv[1] if len(sys.argv) > 1 else "tables"
     if asked == "digits":
-        of_images(digits, "3", 2, network="resnet_tiny", steps=300, threads=1)
+        of_images(digits, "3", 2, [*map(int, sys.argv[2:])], network="resnet_tiny", steps=300, threads=1)
     elif asked == "mri":
-        of_images(lambda: brains(sys.argv[2]), sys.argv[3], 5, network="resnet_tiny", steps=200, threads=1)
+        seeds = [*map(int, sys.argv[4:])]
+        of_images(
+            lambda: brains(sys.argv[2], sys.argv[3]), sys.argv[3], 5, seeds, network="resnet_tiny", steps=200, threads=1
+        )
     elif asked == "worlds":
         of_worlds(tuple(map(int, sys.argv[2:])))
     else:

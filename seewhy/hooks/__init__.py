@@ -14,7 +14,7 @@ from seewhy.hooks.contexts import change, frozen, read, run
 from seewhy.hooks.default import default_layer, last_that_counts, possible, watched
 from seewhy.hooks.grids import Grid
 from seewhy.hooks.inputs import image, placed
-from seewhy.hooks.names import resolve
+from seewhy.hooks.names import modules, resolve
 from seewhy.hooks.pooling import pooling_sooner
 from seewhy.hooks.replaying import Trunk, recording, replaying
 from seewhy.hooks.rewriting import Call, redirected, rewriting
@@ -35,6 +35,7 @@ __all__ = [
     "last_that_counts",
     "layers",
     "mapped",
+    "modules",
     "placed",
     "pooling_sooner",
     "possible",

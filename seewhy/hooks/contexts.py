@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seewhy.hooks.names import submodule
+from seewhy.hooks.names import modules, submodule
 from seewhy.hooks.structures import first_tensor, mapped
 
 
@@ -19,13 +19,13 @@ def frozen(network: nn.Module) -> Iterator[None]:
 
     Each module gets back its own mode. `train` and `eval` are not called: some modules fold their weights there.
     """
-    modules = list(network.modules())  # one walk, past PyTorch's slow ones over parameters and buffers
-    training = [module for module in modules if module.training]
-    parameters = [entry for module in modules for entry in module._parameters.values() if entry is not None]
+    parts = [module for _, module in modules(network)]
+    training = [module for module in parts if module.training]
+    parameters = [entry for module in parts for entry in module._parameters.values() if entry is not None]
     learning = [parameter for parameter in parameters if parameter.requires_grad]
     devices: set[torch.device] = set()
     if torch.cuda.is_initialized():  # else there is no other generator that could be drawn from
-        buffers = (entry for module in modules for entry in module._buffers.values() if entry is not None)
+        buffers = (entry for module in parts for entry in module._buffers.values() if entry is not None)
         devices.update(entry.device for entry in (*parameters, *buffers) if entry.device.type == "cuda")
     with torch.random.fork_rng(devices=sorted(devices, key=str)):
         try:

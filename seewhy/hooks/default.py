@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seewhy.hooks.contexts import frozen, hooked, run
 from seewhy.hooks.inputs import image, placed
+from seewhy.hooks.names import modules
 from seewhy.hooks.structures import mapped, spread, tensors
 from seewhy.hooks.trace import Layer, grid, tracing
 from seewhy.types import Batch, Question
@@ -69,7 +70,7 @@ def watched(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
         return hook
 
-    possible = ((name, module) for name, module in network.named_modules() if not isinstance(module, PASSED_OVER))
+    possible = ((name, module) for name, module in modules(network) if not isinstance(module, PASSED_OVER))
     with hooked((module, keep(name)) for name, module in possible if name):
         yield seen
 
@@ -102,8 +103,8 @@ def last_that_counts(
 
 def possible(network: nn.Module, traced: Sequence[Layer], image: Tensor | None) -> list[Layer]:
     """The layers to choose from, the best first. Raises ValueError where no layer lies over the image."""
-    modules = dict(network.named_modules())
-    over = [layer for layer in traced if layer.sites > 1 and not isinstance(modules[layer.name], PASSED_OVER)]
+    parts = dict(modules(network))
+    over = [layer for layer in traced if layer.sites > 1 and not isinstance(parts[layer.name], PASSED_OVER)]
     if image is None or not over:
         there = ", ".join(f"{layer.name} {layer.shape}" for layer in traced[-6:])
         raise ValueError(f"No layer of this network lies over an image; the last ones put out: {there}")
@@ -111,18 +112,18 @@ def possible(network: nn.Module, traced: Sequence[Layer], image: Tensor | None) 
     fine = [layer for layer in over if layer.grid and min(layer.grid.height, layer.grid.width) >= enough]
     chosen = fine or [layer for layer in over if layer.sites == finest]
     sites = {layer.name: layer.sites for layer in traced if layer.sites}
-    whole = [layer for layer in chosen if not _in_a_coarser_block(modules, layer, sites)]
+    whole = [layer for layer in chosen if not _in_a_coarser_block(parts, layer, sites)]
     if whole and whole[-1].sites == chosen[-1].sites:
         chosen = whole
     return chosen[::-1]
 
 
-def _in_a_coarser_block(modules: Mapping[str, nn.Module], layer: Layer, sites: Mapping[str, int]) -> bool:
+def _in_a_coarser_block(named: Mapping[str, nn.Module], layer: Layer, sites: Mapping[str, int]) -> bool:
     """Whether the layer is part of a block (no mere sequence) that shrinks its map: other branches may lead past it."""
-    parts = layer.name.split(".")
-    around = [".".join(parts[:depth]) for depth in range(1, len(parts))]
+    steps = layer.name.split(".")
+    around = [".".join(steps[:depth]) for depth in range(1, len(steps))]
     return any(
-        sites.get(name, math.inf) < layer.sites and type(modules.get(name)) is not nn.Sequential for name in around
+        sites.get(name, math.inf) < layer.sites and type(named.get(name)) is not nn.Sequential for name in around
     )
 
 

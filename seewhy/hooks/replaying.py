@@ -19,7 +19,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from seewhy.hooks.contexts import hooked
-from seewhy.hooks.names import resolve
+from seewhy.hooks.names import modules, resolve
 from seewhy.hooks.structures import first_tensor, mapped
 
 
@@ -55,7 +55,7 @@ def recording(network: nn.Module, layer: str) -> Iterator[Trunk]:
 
         return hook
 
-    with hooked((module, keep(part)) for part, module in network.named_modules() if part):
+    with hooked((module, keep(part)) for part, module in modules(network) if part):
         yield trunk
     for part in twice:
         trunk.outputs.pop(part, None)

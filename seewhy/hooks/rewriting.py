@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from seewhy.hooks.pooling import max_pool2d, pays
 from seewhy.shelf import nearest
 
 _ACTIVATIONS = (
@@ -135,7 +136,9 @@ class _Rewriting(TorchFunctionMode):
                 return _multi_head_attention(**_named(func, args, given))
         rule = self.rules.get(_KIND.get(func, ""))
         if rule is None:
-            return func(*args, **given)
+            pooling = func is functional.max_pool2d and args and pays(args[0]) and not given.get("return_indices")
+            named = {name: value for name, value in given.items() if name != "return_indices"} if pooling else given
+            return (max_pool2d if pooling else func)(*args, **named)
         call, target = _call(func, args, given)
         output = rule(call)
         return output if target is None else target.copy_(output)

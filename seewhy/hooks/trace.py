@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from seewhy.hooks.contexts import frozen, hooked
 from seewhy.hooks.grids import Grid, grid_of
 from seewhy.hooks.inputs import image, placed
+from seewhy.hooks.names import modules
 from seewhy.hooks.structures import tensors
 from seewhy.types import Batch
 
@@ -59,7 +60,7 @@ def tracing(network: nn.Module, inputs: Mapping[str, Any]) -> Iterator[list[Laye
         return hook
 
     found: list[Layer] = []
-    with hooked((module, note(name)) for name, module in network.named_modules() if name):
+    with hooked((module, note(name)) for name, module in modules(network) if name):
         yield found
     over = image(inputs)
     work = [_multiplications(module, shape) for _, module, shape in calls]

@@ -121,7 +121,7 @@ def _caught(network: nn.Module) -> Iterator[list[tuple[str, Tensor]]]:
     def leave(module: nn.Module, arguments: Any, output: Any) -> None:
         within.pop()
 
-    names = [(name, module) for name, module in network.named_modules() if name]
+    names = [(name, module) for name, module in hooks.modules(network) if name]
     entering = [module.register_forward_pre_hook(enter(name)) for name, module in names]
     try:
         leaving = hooked((module, leave) for _, module in names)

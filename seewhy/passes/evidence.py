@@ -15,14 +15,14 @@ from seewhy.passes.run import Need, Unsuitable
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What was gathered, by need; the score of the unchanged inputs; and what it cost.
+    """What was gathered, by need; the score of the unchanged inputs, None where nobody needs it; and what it cost.
 
     `absent` says why a need has no evidence: the network is unsuitable, or the budget was spent. `partial` names those
     that the budget cut short: their evidence is good, but could be better. `costs` is what each need costs at most.
     """
 
     gathered: Mapping[Need, Any]
-    baseline: Float[Tensor, " batch"]
+    baseline: Float[Tensor, " batch"] | None
     spent: Passes
     absent: Mapping[Need, str] = field(default_factory=dict)
     partial: frozenset[Need] = frozenset()

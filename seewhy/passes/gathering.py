@@ -113,7 +113,7 @@ def _steps(
         while True:
             try:
                 gathered[need] = next(work)
-                so_far = Evidence(dict(gathered), run.baseline(), run.spent, dict(absent), frozenset(partial))
+                so_far = Evidence(dict(gathered), run.known_baseline, run.spent, dict(absent), frozenset(partial))
             except StopIteration:
                 break
             except Unsuitable as error:
@@ -126,7 +126,7 @@ def _steps(
             absent[need] = _out_of_budget(need)
         partial |= {need} if run.cut_short and need in gathered else set()
     found = {need: gathered[need] for need in wanted if need in gathered}
-    return Evidence(found, run.baseline(), run.spent, absent, frozenset(partial), costs)
+    return Evidence(found, run.known_baseline, run.spent, absent, frozenset(partial), costs)
 
 
 def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterable[Need]) -> Forecast:
@@ -135,11 +135,12 @@ def forecast(network: nn.Module, batch: Batch, question: Question, needs: Iterab
     run = Run(network, question, batch, wanted=wanted)
     with _looking(network):
         costs, _ = _costs(wanted, run)
+        if not run.seconds:  # where the layers are known, costs took no run that could be timed
+            run.unchanged({})
         passes = whole_cost(costs)
         graph = any(cost.backwards for cost in costs.values())
         rows = max(run.rows, run.rows_at_once(graph=graph) if passes.total > 2 else 0)
-        taken = rows * run.bytes_an_example(graph=graph)  # asks for the layers, hence for a run, which is timed
-        return Forecast(passes, passes.total * run.seconds, taken, costs)
+        return Forecast(passes, passes.total * run.seconds, rows * run.bytes_an_example(graph=graph), costs)
 
 
 def _costs(needs: Iterable[Need], run: Run) -> tuple[dict[Need, Passes], dict[Need, str]]:

@@ -32,7 +32,7 @@ class InputGradients(Need):
 
     into: str = "image"
     together = "gradients"
-    traced = False
+    traced = scored = False
 
     def passes(self, run: Run) -> Passes:
         """One backward pass; the forward pass is that of the score."""
@@ -52,6 +52,7 @@ class LayerGradients(Need):
 
     layer: str | None = None
     together = "gradients"
+    scored = False
 
     def passes(self, run: Run) -> Passes:
         """At most one backward pass, and for the default layer parts of others while it is looked for."""
@@ -127,7 +128,7 @@ def _of(run: Run, needs: list[InputGradients | LayerGradients]) -> dict[Need, An
     names = {need: hooks.resolve(run.network, need.layer) for need in at_layers if need.layer is not None}
     named = frozenset(names.values())
     if len(names) == len(at_layers):
-        scores, taps, traced, _ = _tapped(run, leaves, named)
+        scores, taps, traced = _named(run, leaves, named)
         found = _backward(run, scores, leaves, taps, _over_the_image(traced, named))
     else:
         found = _where_it_was(run, leaves, named) or _searched(run, leaves, named)
@@ -161,7 +162,7 @@ def _where_it_was(run: Run, leaves: Mapping[str, Tensor], named: frozenset[str])
     """
     known = _TRIED.get(run.network, {})
     tried = known.pop(_alike(run), ())  # until this run has borne it out
-    if not tried or not dict(run.network.named_modules()).keys() >= {*tried}:
+    if not tried or not dict(hooks.modules(run.network)).keys() >= {*tried}:
         return None
     scores, taps, traced, _ = _tapped(run, leaves, named, tried)
     same = _up_to(run, traced, tried[-1]) == tried and taps.keys() >= {*tried}
@@ -205,6 +206,18 @@ def _up_to(run: Run, traced: list[hooks.Layer], last: str) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------------------ the one pass
 
 
+def _named(
+    run: Run, leaves: Mapping[str, Tensor], named: frozenset[str]
+) -> tuple[Float[Tensor, " batch"], dict[str, Tensor], list[hooks.Layer]]:
+    """With the graph begun at the named layers; run again, and followed, where what an earlier run told is not so."""
+    for afresh in (False, True):
+        scores, taps, traced, _ = _tapped(run, leaves, named, afresh=afresh)
+        told = {layer.name: layer.shape for layer in traced if layer.name in named}
+        if told == {name: tuple(tap.shape) for name, tap in taps.items()}:
+            break
+    return scores, taps, traced
+
+
 def _tapped(
     run: Run,
     leaves: Mapping[str, Tensor],
@@ -212,6 +225,7 @@ def _tapped(
     tried: tuple[str, ...] = (),
     *,
     search: bool = False,
+    afresh: bool = False,
 ) -> tuple[Float[Tensor, " batch"], dict[str, Tensor], list[hooks.Layer], dict[str, Tensor]]:
     """One forward pass: the scores, the activations on their way to them, all layers, and those that may be chosen."""
     taps: dict[str, Tensor] = {}
@@ -236,7 +250,7 @@ def _tapped(
     changes = hooks.change(run.network, {name: tap(name) for name in {*named, *tried}})
     watching: AbstractContextManager[dict[str, Tensor]] = hooks.watched(run.network) if search else nullcontext({})
     with torch.enable_grad(), changes, watching as seen:
-        scores = run.unchanged(leaves)
+        scores = run.unchanged(leaves, afresh=afresh or search or bool(tried))
     return scores, taps, run.layers if named or tried or search else [], seen
 
 

@@ -24,6 +24,7 @@ class NoisyGradients(Need):
     samples: int = 16
     spread: float = 0.15
     seed: int = 0
+    scored = False
 
     def passes(self, run: Run) -> Passes:
         """One forward and one backward pass a sample."""

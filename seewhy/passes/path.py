@@ -33,6 +33,7 @@ class PathGradients(Need):
     tolerance: float = 0.01
     most: int = 256
     steps: int | None = None
+    scored = False
 
     def passes(self, run: Run) -> Passes:
         """At most; fewer where the path is complete before."""
@@ -112,6 +113,7 @@ class ExpectedGradients(Need):
     samples: int = 16
     spread: float = 0.1
     seed: int = 0
+    scored = False
 
     def passes(self, run: Run) -> Passes:
         """One forward and one backward pass a sample."""

@@ -29,7 +29,7 @@ class RuleGradients(Need):
     rules: tuple[tuple[str, Rule], ...]
     into: str = "image"
     fill: str | None = None
-    traced = False
+    traced = scored = False
 
     def passes(self, run: Run) -> Passes:
         """One forward and one backward pass, two of each with a reference."""

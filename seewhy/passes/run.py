@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from jaxtyping import Float
@@ -21,6 +23,9 @@ from seewhy.types import Batch, Question
 EXAMPLES_AT_ONCE = 512
 VALUES_AT_ONCE = 2**22
 
+#: For so many shapes of input it is remembered what a network's layers do.
+MOST_SHAPES = 16
+
 Made = TypeVar("Made")
 
 
@@ -32,12 +37,14 @@ class Need(ABC):
     """One kind of evidence with its settings: a frozen dataclass in a file of its own, equal where it asks the same.
 
     `together` names the needs that come from the same passes, so that their costs are not added up. `traced` says
-    whether any of the layers, or how much memory a run takes, is asked for: then the first pass follows them.
+    whether any of the layers, or how much memory a run takes, is asked for: then the first pass follows them. `scored`
+    says whether anybody asks for the score of the unchanged inputs, which is a run where no other pass gives it.
     """
 
     __slots__ = ()
     together: ClassVar[str] = ""
     traced: ClassVar[bool] = True
+    scored: ClassVar[bool] = True
 
     @abstractmethod
     def passes(self, run: Run) -> Passes:
@@ -134,6 +141,12 @@ class Run:
         assert self._baseline is not None
         return self._baseline
 
+    @property
+    def known_baseline(self) -> Float[Tensor, " batch"] | None:
+        """The same, run only where one of the needs is for it."""
+        scored = not self.wanted or any(need.scored for need in self.wanted)
+        return self.baseline() if scored else self._baseline
+
     def learned(self, scores: Float[Tensor, " batch"]) -> None:
         """These are the scores of the inputs as they are, from a pass made for something else as well."""
         if self._baseline is None:
@@ -141,24 +154,35 @@ class Run:
 
     @property
     def layers(self) -> list[hooks.Layer]:
-        """What each layer did with the inputs as they are; from the run for `baseline`."""
+        """What each layer does with such inputs: from the run for `baseline`, or from an earlier one of this network.
+
+        To follow every layer costs more than to run a small one, and what is read here, shapes and shares of the work,
+        changes only where a network chooses its way by what it sees. Who must know that asks `unchanged` for `afresh`.
+        """
         if self._layers is None:
-            self.unchanged({}, traced=True)
+            self._layers = _followed(self.network, self.inputs)
+        if self._layers is None:
+            self.unchanged({}, afresh=True)
         assert self._layers is not None
         return self._layers
 
-    def unchanged(self, leaves: Mapping[str, Tensor], *, traced: bool = False) -> Float[Tensor, " batch"]:
+    def unchanged(self, leaves: Mapping[str, Tensor], *, afresh: bool = False) -> Float[Tensor, " batch"]:
         """The scores of the inputs as they are, with a graph from these leaves, which hold the same values.
 
-        It counts as the run for `baseline`, and for `layers` if any of the needs may read these, or none was named.
+        It counts as the run for `baseline`, and for `layers` if any of the needs may read these, or none was named, and
+        no earlier run tells of them. `afresh`: it follows the layers in any case.
         """
-        traced = traced or not self.wanted or any(need.traced for need in self.wanted)
+        traced = afresh or not self.wanted or any(need.traced for need in self.wanted)
+        known = None if afresh or not traced else _followed(self.network, self.inputs)
         begun = time.monotonic()
-        with hooks.tracing(self.network, self.inputs) if traced else nullcontext(self._layers) as layers:
+        follow = traced and known is None
+        with hooks.tracing(self.network, self.inputs) if follow else nullcontext(known or self._layers) as layers:
             # A network may change its input in place: it gets copies.
             scores = self.scores(self.repeated(1, {name: leaf.clone() for name, leaf in leaves.items()}))[0]
         self.seconds = time.monotonic() - begun
         self._baseline, self._layers = scores.detach(), layers
+        if follow and layers is not None:
+            _remember(self.network, self.inputs, layers)
         return scores
 
     def gradients(
@@ -270,6 +294,45 @@ class Run:
                 f"it must give one floating-point number an example, here {self.rows}"
             )
         return score
+
+
+# ------------------------------------------------------------------------------------------ layers, once followed
+
+
+@dataclass(frozen=True, eq=False)
+class _Followed:
+    """The modules that a network had, and what they did."""
+
+    modules: tuple[ref[nn.Module], ...]
+    layers: list[hooks.Layer]
+
+
+#: By network, and by the shapes of its inputs, for the last `MOST_SHAPES` of them.
+_FOLLOWED: WeakKeyDictionary[nn.Module, dict[Hashable, _Followed]] = WeakKeyDictionary()
+
+
+def _shapes(inputs: Mapping[str, Any]) -> Hashable:
+    return tuple((name, tuple(x.shape)) for name, x in inputs.items() if isinstance(x, Tensor))
+
+
+def _followed(network: nn.Module, inputs: Mapping[str, Any]) -> list[hooks.Layer] | None:
+    """What the layers did in an earlier run with inputs of these shapes, if they are still the same modules."""
+    known = _FOLLOWED.get(network, {}).get(_shapes(inputs))
+    if known is None:
+        return None
+    now = hooks.modules(network)
+    same = len(now) == len(known.modules) and all(r() is m for r, (_, m) in zip(known.modules, now, strict=True))
+    return known.layers if same else None
+
+
+def _remember(network: nn.Module, inputs: Mapping[str, Any], layers: list[hooks.Layer]) -> None:
+    known = _FOLLOWED.setdefault(network, {})
+    if len(known) >= MOST_SHAPES:
+        known.pop(next(iter(known)))
+    known[_shapes(inputs)] = _Followed(tuple(ref(module) for _, module in hooks.modules(network)), layers)
+
+
+# -------------------------------------------------------------------------------------------------------- outputs
 
 
 def _parted(output: Any, rows: int, copies: int) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from seewhy import hooks
 from seewhy.hooks.pooling import FEWEST_VALUES
+from seewhy.hooks.pooling import max_pool2d as quick
 
 POOLINGS: dict[str, dict[str, Any]] = {
     "overlapping": {"kernel_size": 3, "stride": 2, "padding": 1},
@@ -53,6 +55,26 @@ def test_output_and_gradient_are_bit_for_bit_what_they_were_also_where_values_ti
         torch.testing.assert_close(each, expected, rtol=0, atol=0, equal_nan=True)
         assert each.is_contiguous()
     assert torch.equal(gradient, slope)
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_max_pooling_is_sooner_too_where_functions_of_other_kinds_are_rewritten(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pooling, image, sooner = nn.MaxPool2d(**POOLINGS[name]), with_ties(), list[Tensor]()
+    expected = pooled(pooling, image)
+
+    def counted(x: Tensor, *rest: Any, **named: Any) -> Tensor:
+        sooner.append(x)
+        return quick(x, *rest, **named)
+
+    monkeypatch.setattr(sys.modules["seewhy.hooks.rewriting"], "max_pool2d", counted)
+    with hooks.pooling_sooner(pooling), hooks.rewriting({"activation": lambda call: call()}):
+        found = pooled(pooling, image)
+        _, places = functional.max_pool2d(image, 2, return_indices=True)
+    assert len(sooner) == 1
+    assert places.dtype == torch.int64
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_a_pooling_is_put_back_also_after_an_error() -> None:
