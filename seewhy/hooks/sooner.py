@@ -47,7 +47,7 @@ def sooner(network: nn.Module) -> Iterator[None]:
     changed = [module for module in parts if not compiled and _fits(module) and "forward" not in module.__dict__]
     try:
         for module in changed:
-            module.forward = _forward(module, module.forward)  # type: ignore[method-assign, assignment]
+            module.forward = _forward(module, module.forward)
         yield
     finally:
         for module in changed:
@@ -86,9 +86,10 @@ def max_pool2d(
 ) -> Any:
     """PyTorch's function of this name, channels last on the way where that pays."""
     large = input.ndim == 4 and input.shape[1] >= FEWEST_CHANNELS and input.numel() >= FEWEST_VALUES
-    sides: Any = [_two(side) for side in (kernel_size, kernel_size if stride is None else stride, padding, dilation)]
+    sides = [_two(side) for side in (kernel_size, kernel_size if stride is None else stride, padding, dilation)]
     if return_indices or not large or input.device.type != "cpu" or not input.is_contiguous():
-        return functional.max_pool2d(input, *sides, ceil_mode=ceil_mode, return_indices=return_indices)
+        pooled: Callable[..., Any] = functional.max_pool2d
+        return pooled(input, *sides, ceil_mode, return_indices)
     return _Pooled.apply(input, *sides, ceil_mode)
 
 
