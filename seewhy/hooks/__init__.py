@@ -15,9 +15,9 @@ from seewhy.hooks.default import default_layer, last_that_counts, possible, watc
 from seewhy.hooks.grids import Grid
 from seewhy.hooks.inputs import image, placed
 from seewhy.hooks.names import modules, resolve
-from seewhy.hooks.pooling import pooling_sooner
 from seewhy.hooks.replaying import Trunk, recording, replaying
 from seewhy.hooks.rewriting import Call, redirected, rewriting
+from seewhy.hooks.sooner import sooner
 from seewhy.hooks.structures import first_tensor, mapped, spread, tensors
 from seewhy.hooks.trace import Layer, grid, layers, tracing
 
@@ -37,7 +37,6 @@ __all__ = [
     "mapped",
     "modules",
     "placed",
-    "pooling_sooner",
     "possible",
     "read",
     "recording",
@@ -46,6 +45,7 @@ __all__ = [
     "resolve",
     "rewriting",
     "run",
+    "sooner",
     "spread",
     "tensors",
     "tracing",

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from seewhy.hooks.pooling import max_pool2d, pays
+from seewhy.hooks.sooner import INSTEAD
 from seewhy.shelf import nearest
 
 _ACTIVATIONS = (
@@ -136,9 +136,7 @@ class _Rewriting(TorchFunctionMode):
                 return _multi_head_attention(**_named(func, args, given))
         rule = self.rules.get(_KIND.get(func, ""))
         if rule is None:
-            pooling = func is functional.max_pool2d and args and pays(args[0]) and not given.get("return_indices")
-            named = {name: value for name, value in given.items() if name != "return_indices"} if pooling else given
-            return (max_pool2d if pooling else func)(*args, **named)
+            return INSTEAD.get(func, func)(*args, **given)
         call, target = _call(func, args, given)
         output = rule(call)
         return output if target is None else target.copy_(output)

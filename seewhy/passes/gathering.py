@@ -162,5 +162,5 @@ def _out_of_budget(need: Need) -> str:
 @contextmanager
 def _looking(network: nn.Module) -> Iterator[None]:
     """The network frozen and no graph recorded, whatever mode the caller is in."""
-    with hooks.frozen(network), hooks.pooling_sooner(network), torch.inference_mode(False), torch.no_grad():
+    with hooks.frozen(network), hooks.sooner(network), torch.inference_mode(False), torch.no_grad():
         yield
