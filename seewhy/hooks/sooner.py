@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
@@ -76,7 +76,7 @@ def _forward(module: nn.Module, as_it_was: Callable[[Tensor], Tensor]) -> Callab
 
 
 def max_pool2d(
-    input: Float[Tensor, "batch channels height width"],
+    input: Shaped[Tensor, "*batch channels height width"],
     kernel_size: Sides,
     stride: Sides | None = None,
     padding: Sides = 0,
@@ -94,14 +94,14 @@ def max_pool2d(
 
 
 def conv2d(
-    input: Float[Tensor, "batch channels height width"],
-    weight: Float[Tensor, "features channels rows columns"],
-    bias: Float[Tensor, " features"] | None = None,
+    input: Shaped[Tensor, "*batch channels height width"],
+    weight: Shaped[Tensor, "features _ rows columns"],
+    bias: Shaped[Tensor, " features"] | None = None,
     stride: Sides = 1,
     padding: Sides | str = 0,
     dilation: Sides = 1,
     groups: int = 1,
-) -> Float[Tensor, "batch features _ _"]:
+) -> Shaped[Tensor, "*batch features _ _"]:
     """PyTorch's function of this name; the gradient of an image by the definition where that pays."""
     asked = torch.is_grad_enabled() and input.requires_grad and not weight.requires_grad
     alone = groups == 1 and (bias is None or not bias.requires_grad)

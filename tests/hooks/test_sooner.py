@@ -168,6 +168,27 @@ def test_a_convolution_is_left_to_pytorch(change: Any, image: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Conv2d(4, 8, 5, groups=2), (1, 4, 90, 90)),
+        (nn.Conv2d(16, 16, 3, groups=16, padding="same"), (2, 16, 50, 50)),
+        (nn.Conv2d(3, 8, 5), (3, 96, 96)),
+        (nn.MaxPool2d(2), (32, 40, 40)),
+    ],
+    ids=["in groups", "each channel by itself", "of one image without a batch", "pooled likewise"],
+)
+def test_what_pytorchs_functions_take_is_taken_where_functions_are_rewritten(
+    layer: nn.Module, shape: tuple[int, ...]
+) -> None:
+    layer.requires_grad_(False)
+    image = torch.randn(shape)
+    expected = pooled(layer, image)
+    with hooks.rewriting({"activation": lambda call: call()}):
+        found = pooled(layer, image)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
     "layer",
     [
         nn.Conv2d(3, 8, 3, padding=1, padding_mode="reflect"),
