@@ -55,6 +55,11 @@ def is_share(unit: str) -> bool:
     return unit == "probability" or unit.partition(" of ")[0] == "share"
 
 
+def holds_shares(column: str) -> bool:
+    """Whether a table's column holds shares: its name begins so."""
+    return column.partition(" ")[0].rstrip(",:") == "share"
+
+
 def is_difference(unit: str) -> bool:
     """Whether values of the unit are differences of shares, which are read as percentage points."""
     return unit == "difference of shares"
@@ -134,6 +139,16 @@ class Verdict:
 def attention(report: Report) -> list[Finding]:
     """The findings a reader must not miss: moderate and worse."""
     return [finding for finding in report.findings if SEVERITIES.index(finding.severity) >= 2]
+
+
+def gravest(report: Report, most: int) -> tuple[list[Finding], list[Finding]]:
+    """What to say first of what needs attention, one finding an audit, and all the rest of it."""
+    needing = attention(report)
+    of_audit: dict[str, Finding] = {}
+    for finding in needing:
+        of_audit.setdefault(finding.audit, finding)
+    first = list(of_audit.values())[:most]
+    return first, [finding for finding in needing if finding not in first]
 
 
 def verdict(report: Report) -> Verdict:
