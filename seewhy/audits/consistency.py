@@ -100,10 +100,12 @@ def _finding(
         f"of place, angle or size for {stays} of {counted(len(rows), 'image')}"
     )
     if clear:
-        statement += f"; it changes most under {_words(there[worst])}, {percent(float(flips[worst].mean()))}."
+        statement += f"; it changes most under {_words(there[worst])}, for {percent(float(flips[worst].mean()))}."
     elif flips.any():
         share = percent(float(flips[worst].mean()))
-        statement += f"; it changes most under {_words(there[worst])}, {share}, not clearly more than {percent(zone)}."
+        statement += (
+            f"; it changes most under {_words(there[worst])}, for {share}, not clearly more than {percent(zone)}."
+        )
     else:
         statement += "; no answer changes under any of them."
     severity: Severity = "none" if not clear else "moderate" if stays.value <= 0.8 else "minor"
@@ -135,7 +137,7 @@ def _words(text: str) -> str:
     name, strength, settings = shelf.called(text)
     if strength is None or settings or name not in SAID:
         return text
-    return SAID[name].format(degrees=f"{strength:g}", percent=f"{100 * strength:.3g} %")
+    return SAID[name].format(degrees=f"{strength:g}", percent=f"{100 * strength:.2g} %")
 
 
 def _evidence(

@@ -253,7 +253,7 @@ def _moves(effect: Effect, level: float) -> dict[str, Any]:
     known = ~np.isnan(effect.right).any(0)
     if known.sum() > 1:
         right, _ = statistics.paired_difference(effect.right[1, known], effect.right[0, known], level)
-        asked.append(("how often it is right, as a share", right))
+        asked.append(("share right", right))
     asked += zip(("probability of the true class", "log-odds of the true class"), _moved(effect, level), strict=False)
     return {
         "kind": "table",

@@ -262,6 +262,7 @@ def _donors(each: Carried, table: Mapping[str, Any]) -> tuple[str, ...]:
 def _evidence(
     each: Carried, why: str, carried: Sequence[Carried], table: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
+    yield _donated(each, why, table)
     rows = [
         [what, one.value, one.low, one.high, one.n]
         for what, one in (("share of answers", each.turned), (f"log-odds of {quoted(each.label)}", each.logodds))
@@ -269,17 +270,21 @@ def _evidence(
     columns = ["what", "moves by", "low", "high", "n"]
     yield {"kind": "table", "title": "What moves beyond the placebo", "columns": columns, "rows": rows}
     yield from _map(each.label, carried, table)
+
+
+def _donated(each: Carried, why: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The images whose region speaks loudest for their class, with a box around the region."""
     best = each.rows[np.argsort(-each.difference, kind="stable")][:6]
-    trials, name = table["trials"], quoted(each.label)
+    trials, name, (height, width) = table["trials"], quoted(each.label), table["size"]
     top, left, bottom, right = (each.region[side] for side in ("top", "left", "bottom", "right"))
-    box = f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
-    where = "the border" if why == "frame" else f"{box} of what the network sees"
+    box = {} if why == "frame" else {"box": [top / height, left / width, bottom / height, right / width]}
     items = [
-        {"id": trials["donor"][row], "caption": f"{where}: {name} by {trials['effect'][row]:+.1f} in log-odds"}
+        {"id": trials["donor"][row], "caption": f"{name} by {trials['effect'][row]:+.1f} in log-odds", **box}
         for row in best
     ]
+    where = "the border was" if why == "frame" else "what is framed was"
     items = list({item["id"]: item for item in items}.values())
-    yield {"kind": "examples", "title": f"Images of {name} that the region was taken from", "items": items}
+    return {"kind": "examples", "title": f"Images of {name} that {where} taken from", "items": items}
 
 
 def _map(label: str, carried: Sequence[Carried], table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

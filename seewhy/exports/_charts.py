@@ -156,7 +156,8 @@ def matrix(evidence: Mapping[str, Any]) -> Matrix:
 def _cell(count: float | None, total: float, *, same: bool) -> Cell:
     share = (count or 0) / total
     level = 0 if share <= 0 else min(5, 1 + math.floor(5 * math.sqrt(min(share, 1.0)) * 0.999))
-    text = _words.number(count) if isinstance(count, int) or not count else _words.number(round(count, 2))
+    whole = float(count or 0).is_integer()
+    text = _words.number(count) if whole else _words.with_minus(f"{count:.2f}")
     return Cell(text if count or same else "\u00b7", level, same)
 
 
@@ -306,14 +307,18 @@ def table(evidence: Mapping[str, Any]) -> Table:
     return Table(
         evidence.get("title") or "",
         tuple(map(str, columns)),
-        tuple(tuple(_entry(entry, column) for entry, column in zip(row, columns, strict=True)) for row in shown),
+        tuple(
+            tuple(_entry(entry, column, row[0]) for entry, column in zip(row, columns, strict=True)) for row in shown
+        ),
         numeric,
         f"{note[:1].upper()}{note[1:]}." if note else "",
     )
 
 
-def _entry(value: Any, column: str) -> str:
-    """A cell as text; a column that is named a share holds per cent."""
+def _entry(value: Any, column: str, row: Any) -> str:
+    """A cell as text; a column that is named a share holds per cent, a row that is named so differences of shares."""
+    if isinstance(value, float) and _words.holds_shares(str(row)) and -1 <= value <= 1:
+        return _words.quantity(value, "difference of shares")
     if _is_number(value) and _words.holds_shares(str(column)) and -1 <= value <= 1:
         return _words.quantity(value, "share" if value >= 0 else "difference of shares")
     return _words.plain(value)
@@ -349,6 +354,9 @@ class Examples:
     title: str
     items: tuple[tuple[str, str], ...]
     note: str
+    boxes: Mapping[
+        str, tuple[float, float, float, float]
+    ]  # what to frame in a picture: left, top, width, height, 0 to 1
     kind: str = "examples"
 
 
@@ -357,7 +365,13 @@ def examples(evidence: Mapping[str, Any]) -> Examples:
     items = evidence["items"]
     shown = tuple((str(item["id"]), str(item.get("caption") or "")) for item in items[:PICTURES])
     note = f"The first {PICTURES} of {len(items):,} are shown." if len(items) > PICTURES else ""
-    return Examples(evidence.get("title") or "", shown, note)
+    boxes = {
+        str(item["id"]): (left, top, right - left, bottom - top)
+        for item in items[:PICTURES]
+        if item.get("box")
+        for top, left, bottom, right in (map(float, item["box"]),)
+    }
+    return Examples(evidence.get("title") or "", shown, note, boxes)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,9 @@ def number(value: float | None) -> str:
     if value is None:
         return "\u2013"
     if float(value).is_integer() and abs(value) < 1e15:
-        return _with_minus(f"{value:,.0f}")
+        return with_minus(f"{value:,.0f}")
     decimals = max(0, 2 - math.floor(math.log10(abs(value))))
-    return _with_minus(f"{value:,.{decimals}f}" if decimals <= 6 else f"{value:.2e}")
+    return with_minus(f"{value:,.{decimals}f}" if decimals <= 6 else f"{value:.2e}")
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -80,9 +80,9 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return "\u2013"
     if is_share(unit):
-        return _with_minus(wording.percent(value))
+        return with_minus(wording.percent(value))
     if is_difference(unit):
-        return _with_minus(wording.points(value))
+        return with_minus(wording.points(value))
     return number(value) if unit in ("", "count") else f"{number(value)} {unit}"
 
 
@@ -94,7 +94,8 @@ def bounds(low: float | None, high: float | None, unit: str) -> str:
     return f"{ends[0].removesuffix(' %').removesuffix(' points')} to {ends[1]}"
 
 
-def _with_minus(text: str) -> str:
+def with_minus(text: str) -> str:
+    """A number's text with a minus sign instead of a hyphen."""
     return text.replace("-", "\u2212")
 
 
@@ -116,7 +117,7 @@ def plain(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "\u2013"}[value]
     if isinstance(value, (int, float)):
-        return number(value) if float(value).is_integer() else _with_minus(f"{value:,.4g}")
+        return number(value) if float(value).is_integer() else with_minus(f"{value:,.4g}")
     return str(value)
 
 

@@ -48,10 +48,11 @@ def render(report: Report, console: Console | None = None, *, width: int | None 
     verdict = _words.verdict(report)
     console.print()
     console.print(_text(f"{str(verdict)[:1].upper()}{str(verdict)[1:]}.", console, "bold"))
-    if report.facts.get("network"):
+    whole = whole or len(report.findings) <= FEW
+    if whole and report.facts.get("network"):
         reason = f": {report.facts['network_reason']}" if report.facts.get("network_reason") else ""
         console.print(_text(f"{_words.plain(report.facts['network'])}{reason}", console, "dim"))
-    if whole or len(report.findings) <= FEW:
+    if whole:
         _list(report, console)
     else:
         _summary(report, console)
@@ -77,7 +78,7 @@ def _summary(report: Report, console: Console) -> None:
         members = [finding for finding in report.findings if finding.pillar == pillar]
         if members:
             questions.add_row(_words.QUESTIONS[pillar], _tally(members, console))
-    console.print(Padding(questions, (1, 0)))
+    console.print(Padding(questions, (1, 0, 0, 0)))
     console.print(_text(f"All {len(report.findings):,} findings: seewhy report RUN --export terminal", console, "dim"))
 
 
@@ -89,8 +90,8 @@ def _tally(members: list[Finding], console: Console) -> Text:
         count = sum(_words.mark(finding) == mark for finding in members)
         symbol, stand_in, style = MARKS[mark]
         sign = symbol if _can_show(symbol, console) else stand_in
-        parts.append(Text(f"{sign} {count:,} {found[mark]}", style))
-    return Text("  ").join(parts)
+        parts.append(Text(f"{sign} {count:,}{'' if mark == 'none' else f' {found[mark]}'}", style))
+    return Text(", ").join(parts)
 
 
 def _list(report: Report, console: Console) -> None:

@@ -31,7 +31,7 @@ def test_an_image_is_consistent_if_its_answer_stays_under_every_change():
     assert finding.value == 0.7
     assert finding.found
     assert finding.severity == "moderate"
-    assert finding.statement.endswith("; it changes most under a turn by 5 degrees, 30.0 %.")
+    assert finding.statement.endswith("; it changes most under a turn by 5 degrees, for 30.0 %.")
     assert [row["value"] for row in finding.evidence[0]["rows"]] == [0.7, 0.9]
     assert finding.evidence[1]["change"] == {"intervention": "rotate", "strength": 5.0, "settings": {}}
     assert finding.evidence[1]["condition"] == "rotate:5"
@@ -44,7 +44,7 @@ def test_answers_that_all_stay_and_few_that_change_are_no_finding():
     assert none.statement.endswith("no answer changes under any of them.")
     few = found(first(6), first(1))
     assert few.found is False
-    assert few.statement.endswith("it changes most under a turn by 5 degrees, 6.0 %, not clearly more than 5.0 %.")
+    assert few.statement.endswith("it changes most under a turn by 5 degrees, for 6.0 %, not clearly more than 5.0 %.")
 
 
 def test_at_the_zone_itself_an_alarm_is_rarer_than_one_in_twenty():

@@ -65,7 +65,7 @@ def test_an_effect_of_one_is_one(change):
     )
     (pairs, moves, table) = finding.evidence
     moved = {row[0]: row[1] for row in moves["rows"]}
-    assert moved["how often it is right, as a share"] == -1
+    assert moved["share right"] == -1
     assert moved["log-odds of the true class"] == pytest.approx(-4)
     assert pairs["kind"] == "changed"
     assert pairs["items"][0]["caption"] == "'cat' 90.0 %, then 'dog' 90.0 %"

@@ -222,6 +222,19 @@ def test_an_example_without_a_picture_is_named_and_leaves_no_empty_box(rich):
     assert not any("missing" in each.get("class", "") for _, each in page.elements)
 
 
+def test_a_place_that_is_meant_is_framed(rich):
+    items = [{"id": next(iter(rich.images)), "caption": "seen", "box": [0.0, 0.25, 0.5, 1.0]}]
+    shown = finding("a", evidence=({"kind": "examples", "title": "Some", "items": items},))
+    page = Page(html.render(Report({}, (shown,), (), rich.images)))
+    frames = [each for each in page.all("rect") if each.get("class", "").startswith("frame")]
+    (window,) = (each["viewbox"].split() for each in page.all("svg") if each.get("class") == "picture")
+    left, top, width, height = map(float, window)
+    assert len(frames) == 2
+    assert [float(frames[0][name]) for name in ("x", "y", "width", "height")] == [
+        left + width / 4, top, width * 3 / 4, height / 2
+    ]  # fmt: skip
+
+
 def test_what_was_made_is_told_in_words():
     facts = {"tables": {"intervention(count=9, intervention=fog)": "9 images seen, 0.1 s"}}
     text = Page(html.render(Report(facts, ()))).text
