@@ -222,7 +222,7 @@ def _silent(
     of_best = Estimate(*(told[best][field] for field in Estimate._fields))
     return Finding(
         id="properties:none",
-        statement=f"The label cannot be told from {listed(silent, 12)} alone: at best with a balanced accuracy of "
+        statement=f"The label cannot be told from {listed(silent, 3)} alone: at best with a balanced accuracy of "
         f"{of_best} on {_images(n, table)}, by {best}, where guessing gives {percent(told[best]['guessing'])}.",
         found=False,
         unit="balanced accuracy",

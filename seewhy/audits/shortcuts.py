@@ -282,9 +282,9 @@ def _donated(each: Carried, why: str, table: Mapping[str, Any]) -> dict[str, Any
         {"id": trials["donor"][row], "caption": f"{name} by {trials['effect'][row]:+.1f} in log-odds", **box}
         for row in best
     ]
-    where = "the border was" if why == "frame" else "what is framed was"
+    taken = "whose border was taken" if why == "frame" else "from which the framed part was taken"
     items = list({item["id"]: item for item in items}.values())
-    return {"kind": "examples", "title": f"Images of {name} that {where} taken from", "items": items}
+    return {"kind": "examples", "title": f"Images of {name} {taken}", "items": items}
 
 
 def _map(label: str, carried: Sequence[Carried], table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -318,7 +318,8 @@ def table(evidence: Mapping[str, Any]) -> Table:
 def _entry(value: Any, column: str, row: Any) -> str:
     """A cell as text; a column that is named a share holds per cent, a row that is named so differences of shares."""
     if isinstance(value, float) and _words.holds_shares(str(row)) and -1 <= value <= 1:
-        return _words.quantity(value, "difference of shares")
+        points = _words.quantity(value, "difference of shares")
+        return points.removesuffix(" points") if column in ("low", "high") else points
     if _is_number(value) and _words.holds_shares(str(column)) and -1 <= value <= 1:
         return _words.quantity(value, "share" if value >= 0 else "difference of shares")
     return _words.plain(value)

@@ -90,7 +90,8 @@ def _tally(members: list[Finding], console: Console) -> Text:
         count = sum(_words.mark(finding) == mark for finding in members)
         symbol, stand_in, style = MARKS[mark]
         sign = symbol if _can_show(symbol, console) else stand_in
-        parts.append(Text(f"{sign} {count:,}{'' if mark == 'none' else f' {found[mark]}'}", style))
+        told = f"{sign} {count:,}{'' if mark == 'none' else f' {found[mark]}'}"
+        parts.append(Text(told.replace(" ", "\u00a0") if _can_show("\u00a0", console) else told, style))
     return Text(", ").join(parts)
 
 

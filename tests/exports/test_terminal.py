@@ -36,7 +36,7 @@ def test_a_long_report_is_a_screenful_and_whole_where_it_is_asked_for(tmp_path):
     assert len(lines) < 24
     assert [line.split()[-2] for line in lines if line.split()[-1:] == ["0."]] == ["first", "second", "third"]
     assert "37 more need attention." in printed(report)
-    assert "Because of what does it decide?  \u25b2 40 serious" in printed(report)
+    assert "Because of what does it decide?  \u25b2\u00a040\u00a0serious" in printed(report)
     assert "All 41 findings" in printed(report)
     path = terminal.write(report, tmp_path / "report.txt")
     assert path.read_text(encoding="utf-8").count("Found ") == 40
