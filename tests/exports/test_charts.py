@@ -63,10 +63,9 @@ def test_a_matrix_of_other_things_than_classes_has_nothing_wrong_in_it():
 
 
 def test_a_row_that_is_named_a_share_holds_differences_of_shares():
-    drawn = _charts.table(
-        {"columns": ["what", "moves by", "n"], "rows": [["share right", -0.021, 1], ["nats", 0.5, 1]]}
-    )
-    assert drawn.rows == (("share right", "\u22122.1 points", "1"), ("nats", "0.5", "1"))
+    rows = [["share right", -0.021, -0.04, 1], ["nats", 0.5, 0.4, 1]]
+    drawn = _charts.table({"columns": ["what", "moves by", "low", "n"], "rows": rows})
+    assert drawn.rows == (("share right", "\u22122.1 points", "\u22124.0", "1"), ("nats", "0.5", "0.4", "1"))
 
 
 def test_of_a_large_matrix_the_classes_that_are_mixed_up_are_shown():
