@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seewhy import cli, fitting
-from seewhy.cache import Cache
+from seewhy import cli
+from seewhy.material import opening
 from seewhy.model import Model
 from seewhy.planner import Planner
 from seewhy.settings import Settings
+from seewhy.storage.cache import Cache
 from seewhy.types import finished
 
 
@@ -96,6 +97,6 @@ def asked(here: Path) -> Callable[..., Planner]:
         chosen = Settings(data=data, model=network, threads=1, **settings)
         model = Model.resolve(network)
         cache = Cache(here / "cache")
-        return Planner(chosen, cache, {}, finished(fitting.open_material(chosen, cache, model=model)), model)
+        return Planner(chosen, cache, {}, finished(opening.open_material(chosen, cache, model=model)), model)
 
     return plan

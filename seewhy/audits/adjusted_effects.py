@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seewhy import chance, confounding, grouping, significance, statistics
-from seewhy.confounding import Adjusted
-from seewhy.statistics import Estimate
+from seewhy import chance
+from seewhy.statistics import confounding, grouping, intervals, significance
+from seewhy.statistics.confounding import Adjusted
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, percent, quoted
 
@@ -38,7 +39,7 @@ class Asked(NamedTuple):
     group: str
     alike: tuple[str, ...]
     error: Adjusted
-    score: statistics.Estimate | None
+    score: intervals.Estimate | None
     plain: float
 
 

@@ -26,9 +26,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special, stats
 
-from seewhy import grouping, shelf, significance, statistics
+from seewhy import shelf
 from seewhy.audits import _changed
-from seewhy.statistics import Estimate
+from seewhy.statistics import differences, grouping, intervals, significance
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, percent, points, quoted
 
@@ -179,9 +180,9 @@ def _estimate(effect: Effect, zone: float, level: float) -> tuple[Estimate, floa
     """The effect on the decision, and how often chance alone would make so large a one; without a placebo the share of
     answers that change, against `zone`."""
     if effect.sides is not None:
-        return statistics.paired_difference(*effect.sides, level)
+        return differences.paired(*effect.sides, level)
     p = stats.binomtest(int(effect.changed.sum()), len(effect.changed), zone, "greater").pvalue
-    return statistics.rate(effect.changed.astype(float), level), float(p)
+    return intervals.rate(effect.changed.astype(float), level), float(p)
 
 
 def _one(
@@ -213,7 +214,7 @@ def _one(
         severity=severity,
         examples=tuple(effect.ids[flipped]),
         evidence=tuple(_evidence(effect, flipped, predictions, tags, level)),
-        doubts=(*doubts, statistics.INDEPENDENT),
+        doubts=(*doubts, intervals.INDEPENDENT),
         mitigation=f"Train on images in which {module.changes} varies without the label, and audit again."
         if severity != "none"
         else None,
@@ -232,7 +233,7 @@ def _statement(effect: Effect, estimate: Estimate, found: bool, zone: float, lev
             f"With {what} taken from another class the answer is right for {other} of {images}, from the same class "
             f"for {same}: {verdict}."
         )
-    share = statistics.rate(effect.changed.astype(float), level)
+    share = intervals.rate(effect.changed.astype(float), level)
     if effect.placebo is not None:
         still = percent(float(effect.placebo.mean()))
         return (
@@ -245,14 +246,14 @@ def _statement(effect: Effect, estimate: Estimate, found: bool, zone: float, lev
 
 def _moves(effect: Effect, level: float) -> dict[str, Any]:
     """How far the change moves answers, rightness, and the probability and log-odds of the true class."""
-    asked = [("share of answers that change", statistics.rate(effect.changed.astype(float), level))]
+    asked = [("share of answers that change", intervals.rate(effect.changed.astype(float), level))]
     if effect.placebo is not None:
         asked.append(
-            ("share of answers that change under the placebo", statistics.rate(effect.placebo.astype(float), level))
+            ("share of answers that change under the placebo", intervals.rate(effect.placebo.astype(float), level))
         )
     known = ~np.isnan(effect.right).any(0)
     if known.sum() > 1:
-        right, _ = statistics.paired_difference(effect.right[1, known], effect.right[0, known], level)
+        right, _ = differences.paired(effect.right[1, known], effect.right[0, known], level)
         asked.append(("share right", right))
     asked += zip(("probability of the true class", "log-odds of the true class"), _moved(effect, level), strict=False)
     return {
@@ -269,9 +270,9 @@ def _moved(effect: Effect, level: float) -> tuple[Estimate, ...]:
     if known.sum() < 2:
         return ()
     logodds = effect.logodds[:, known].clip(-50, 50)
-    probability, _ = statistics.paired_difference(special.expit(logodds[1]), special.expit(logodds[0]), level)
+    probability, _ = differences.paired(special.expit(logodds[1]), special.expit(logodds[0]), level)
     gap = logodds[1] - logodds[0]
-    low, high = statistics.mean_interval(gap, level)
+    low, high = intervals.mean_interval(gap, level)
     return probability, Estimate(float(gap.mean()), low, high, level, len(gap))
 
 
@@ -321,7 +322,7 @@ def _evidence(
 
 
 def _cells(changed: np.ndarray, level: float) -> list[Any]:
-    share = statistics.rate(changed.astype(float), level)
+    share = intervals.rate(changed.astype(float), level)
     return [share.value, share.low, share.high, share.n]
 
 
