@@ -232,7 +232,9 @@ def _thumbnails(planner: Planner, findings: Iterable[Finding]) -> dict[str, np.n
     explained = {id for entry in entries for id in entry.get("ids", ())}
     changed = [entry for entry in entries if entry.get("kind") == "changed"]
     explained |= {item["id"] for entry in changed for item in entry["items"]}
+    explained |= {item["id"] for entry in entries for item in entry.get("items", ()) if "box" in item}
     named = dict.fromkeys(item["id"] for entry in entries for item in entry.get("items", ()))
+    named |= dict.fromkeys(id for finding in findings for id in finding.examples)
     found = {}
     for id in [*explained, *named][:MOST_IMAGES]:
         if id in places:

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seewhy import chance, wording
+from seewhy import chance
 from seewhy.statistics import confounding, grouping, intervals, significance
 from seewhy.statistics.confounding import Adjusted
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
-from seewhy.wording import listed, percent, points, quoted
+from seewhy.wording import counted, listed, percent, quoted
 
 pillar: Pillar = "cause"
 
@@ -175,42 +176,45 @@ def _finding(
     alike = f"{listed(list(map(quoted, each.alike)))} held alike" if each.alike else "nothing to be held alike"
     group = f"{each.tag} {quoted(each.group)}"
     verdict = ("more" if worse else "fewer") + " errors" if found else "no clear difference in errors"
-    moved = "" if each.score is None else f", log-odds of the true class {each.score.value:+.2f}"
-    statement = (
-        f"With {alike}, {group} has {verdict}: {error.difference.in_points} against all others (as they are: "
-        f"{points(each.plain)}){moved}; {wording.p_value(p)} over all groups asked"
-    )
-    if np.isfinite(error.ratio.value):
-        nearest = min((error.ratio.low, error.ratio.high), key=lambda end: abs(np.log(end)))
-        crosses = error.ratio.low <= 1 <= error.ratio.high
-        end = 1.0 if crosses else confounding.e_value(nearest)
-        statement += (
-            f". The risk ratio is {error.ratio.value:.2f} ({error.ratio.low:.2f} to {error.ratio.high:.2f}), its "
-            f"E-value {confounding.e_value(error.ratio.value):.2f} (for the end nearer to 1: {end:.2f})"
-        )
+    size = f"{error.difference.in_points} against all others, on {counted(error.difference.n, 'image')}"
+    numbers: dict[str, Any] = {"p": p, "as_they_are": each.plain}
+    if each.score is not None:
+        numbers["logodds"] = each.score.value
+    doubts = [RESTS.format(what=what), *_unrecorded(error.ratio), *(f"Not asked: {why}." for why in refused)]
     severity: Severity = "none"
     if found and worse:
         severity = "moderate" if error.difference.low > 0.1 else "minor"
-    doubts = [RESTS.format(what=what), *(f"Not asked: {why}." for why in refused)]
     if error.overlap < 0.95:
         doubts.append(
             f"Only {percent(error.overlap)} of the images might have been on either side; the others tell nothing."
         )
     return Finding(
         id=f"adjusted_effects:{each.tag}:{each.group}",
-        statement=f"{statement}.",
+        statement=f"With {alike}, {group} has {verdict}: {size}.",
         found=found,
         unit="difference of shares",
         **error.difference._asdict(),
         severity=severity,
         evidence=evidence,
         doubts=tuple(doubts),
-        settings={**told, "p": p, "alike": list(each.alike)},
+        settings={**told, **numbers, "alike": list(each.alike)},
         mitigation=f"Change {quoted(each.tag)} on purpose, or collect images in which it varies alone, and look again."
         if severity != "none"
         else None,
         **common,
     )
+
+
+def _unrecorded(ratio: Estimate) -> Iterator[str]:
+    """How strong something unrecorded would have to be to explain the ratio away."""
+    if np.isfinite(ratio.value):
+        nearest = min((ratio.low, ratio.high), key=lambda end: abs(np.log(end)))
+        end = 1.0 if ratio.low <= 1 <= ratio.high else confounding.e_value(nearest)
+        yield (
+            f"The risk ratio is {ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f}), its E-value "
+            f"{confounding.e_value(ratio.value):.2f} (for the end nearer to 1: {end:.2f}): so strongly would something "
+            "unrecorded have to go along with both the group and the error to explain it away."
+        )
 
 
 def _table(asked: Sequence[Asked], p: np.ndarray) -> dict[str, Any]:

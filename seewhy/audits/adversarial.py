@@ -62,10 +62,9 @@ def check(
     shares = [intervals.rate(each, level) for each in right]
     lost, p = differences.paired(right[0], right[1], level)
     found = p < 1 - level and lost.value > 0
-    fewer = [f"{percent(share.value)} at {each:g}/255" for share, each in zip(shares[1:], there, strict=True)]
     statement = (
-        f"Of {counted(right.shape[1], 'image')} the network is right on {percent(shares[0].value)}; with each pixel "
-        f"changed on purpose, on {', '.join(fewer)}; at {there[0]:g}/255 "
+        f"With each pixel changed on purpose by at most {there[0]:g}/255, the network is right on "
+        f"{percent(shares[1].value)} of {counted(right.shape[1], 'image')}, before on {percent(shares[0].value)}: "
         f"{'a loss' if found else 'no clear loss'} of {lost.in_points}."
     )
     curve = {

@@ -17,7 +17,7 @@ from scipy import special
 
 from seewhy.statistics import grouping, intervals, significance
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
-from seewhy.wording import counted, listed, p_value, percent, points, quoted
+from seewhy.wording import counted, percent, points, quoted
 
 pillar: Pillar = "fair"
 optional = frozenset({"rows"})
@@ -147,23 +147,23 @@ def _told(
     found = bool(more) or (p < 1 - level and mean.value > 0)
     largest = max(mean.value, *(lean.change.value for lean in more), 0.0) if more else mean.value
     severity: Severity = "serious" if largest >= 0.1 else "moderate" if largest >= 0.03 else "minor"
-    verdict = "ties classes to a group more than the labels do" if found else "does not clearly amplify what labels tie"
-    said = [
-        f"of what it calls {quoted(lean.name)} {percent(lean.answered)} are {quoted(lean.group)}, of what is labelled "
-        f"so {percent(lean.labelled)}"
-        for lean in more
-    ]
+    ties = f"{'ties' if found else 'does not clearly tie'} classes to a group more than the labels do"
+    mean_of = f"by {mean.in_points} on average over {counted(len(leaning), 'class')}, on {counted(mean.n, 'image')}"
+    said = tuple(
+        f"Of what it calls {quoted(lean.name)} {percent(lean.answered)} are {quoted(lean.group)}, of what is labelled "
+        f"so {percent(lean.labelled)}."
+        for lean in more[:3]
+    )
     return Finding(
         id=f"bias_amplification:{tag}",
-        statement=f"By {quoted(tag)}, the network {verdict}: by {mean.in_points} on average over "
-        f"{counted(len(leaning), 'class')}, {p_value(p)} over {counted(tests, 'test')}"
-        f"{'; ' if said else ''}{listed(said, most=3)}.",
+        statement=f"By {quoted(tag)}, the network {ties}: {mean_of}.",
         found=found,
         unit="difference of shares",
         **mean._asdict(),
         severity=severity if found else "none",
         evidence=(_table(tag, leaning),),
         doubts=(
+            *said,
             "A share may also move because one group is simply harder: compare the errors of the groups.",
             intervals.INDEPENDENT,
         ),

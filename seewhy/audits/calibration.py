@@ -101,16 +101,15 @@ def _statement(
 ) -> str:
     says, does = float(confidence.mean()), float(right.mean())
     images = counted(len(right), f"{tables.split} image".strip())
-    chance = wording.p_value(p)
     overall = f"it says {percent(says)} on average and is right on {percent(does)} of {images}"
     if not found:
         agrees = f"Its confidence agrees with how often it is right, as far as {images} can tell"
-        return f"{agrees}: off by {estimate.in_points}, which chance alone may give ({chance})."
+        return f"{agrees}: off by {estimate.in_points}, which chance alone may give ({wording.p_value(p)})."
     if abs(says - does) < estimate.value / 2:
         direction = "too sure in places and not sure enough in others"
     else:
         direction = "too sure of itself" if says > does else "not sure enough of itself"
-    return f"Its confidence is off by {estimate.in_points}, {chance}; the network is {direction}: {overall}."
+    return f"The network is {direction}: {overall}, and its confidence is off by {estimate.in_points}."
 
 
 def _mended(

@@ -95,14 +95,17 @@ def _most_frequent(
     mistakes = sum(each.n for each in mixed)
     images = counted(first.of, f"{tables.split} image".strip())
     what = (
-        f"{quoted(first.target)} taken for {quoted(first.answer)}, {counted(first.n, 'time')} on {images} of "
-        f"{quoted(first.target)}, {estimate}, and {percent(first.n / mistakes)} of {counted(mistakes, 'mistake')}"
+        f"{quoted(first.target)} taken for {quoted(first.answer)}, in {first.n:,} of {images} of "
+        f"{quoted(first.target)}, {estimate}"
     )
     if striking:
-        test = "" if two else f", more than mistakes spread evenly over the classes would give ({_p(first)})"
-        statement = f"The most frequent mix-up is {what}{test}."
+        statement = f"The most frequent mix-up is {what}."
     else:
-        statement = f"No mix-up stands out from mistakes spread evenly; the most frequent is {what} ({_p(first)})."
+        statement = f"No mix-up stands out from mistakes spread evenly; the most frequent is {what}."
+    doubts = [f"It makes up {percent(first.n / mistakes)} of {counted(mistakes, 'mistake')}."]
+    if not two:
+        than = "more" if striking else "not clearly more"
+        doubts += [f"That is {than} than mistakes spread evenly over the classes would give ({_p(first)})."]
     table = {
         "kind": "table",
         "title": "The most frequent mix-ups",
@@ -128,6 +131,7 @@ def _most_frequent(
         "examples": tuple(predictions["id"][surest]),
         "evidence": (*_matrix(*places, names), table, pictures),
         "doubts": (
+            *doubts,
             "The most frequent of many pairs is partly chance; its interval is not widened for having been chosen.",
             "Two classes that people mix up as well may share wrong labels.",
         ),

@@ -20,7 +20,7 @@ from seewhy import shelf
 from seewhy.audits import _changed
 from seewhy.statistics import intervals, significance
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
-from seewhy.wording import counted, listed, percent, quoted
+from seewhy.wording import counted, percent, quoted
 
 pillar: Pillar = "cause"
 optional = frozenset({"intervention"})
@@ -28,6 +28,12 @@ optional = frozenset({"intervention"})
 #: What is tried where nobody says otherwise, as `shelf.called` reads it: small enough that nobody would see it matter.
 USUAL = ("translate:0.03125", "translate:0.0625", "rotate:5", "rotate:10", "scale:0.1")
 LEAST = 10
+#: What the changes are called in a sentence.
+SAID = {
+    "translate": "a shift by {percent} of the side",
+    "rotate": "a turn by {degrees} degrees",
+    "scale": "a change of size by {percent}",
+}
 SOURCE = "Zhang 2019, https://arxiv.org/abs/1904.11486; Wilson 1927; exact binomial test, Holm 1979"
 
 
@@ -91,17 +97,18 @@ def _finding(
     clear = [place for place in np.argsort(-flips.sum(1), kind="stable") if p[place] < 1 - level]
     worst = int(np.argmax(flips.sum(1)))
     statement = (
-        f"The answer stays the same under all of {counted(len(there), 'small change')} of place, angle and size for "
-        f"{stays} of {counted(len(rows), 'image')}; "
+        f"The answer stays the same under {'all of ' if len(there) > 1 else ''}{counted(len(there), 'small change')} "
+        f"of place, angle or size for {stays} of {counted(len(rows), 'image')}"
     )
     if clear:
-        said = [f"{there[place]} ({percent(float(flips[place].mean()))})" for place in clear]
-        statement += f"clearly more than {percent(zone)} of answers change under {listed(said)}."
+        statement += f"; it changes most under {_words(there[worst])}, for {percent(float(flips[worst].mean()))}."
     elif flips.any():
         share = percent(float(flips[worst].mean()))
-        statement += f"most change under {there[worst]}, {share}, not clearly more than {percent(zone)}."
+        statement += (
+            f"; it changes most under {_words(there[worst])}, for {share}, not clearly more than {percent(zone)}."
+        )
     else:
-        statement += "no answer changes under any of them."
+        statement += "; no answer changes under any of them."
     severity: Severity = "none" if not clear else "moderate" if stays.value <= 0.8 else "minor"
     shown = [place for place in np.argsort(-flips.sum(0), kind="stable") if flips[worst, place]][:most]
     ids, answers = tables.baseline["id"][rows], tables.baseline["answer"][rows]
@@ -126,14 +133,28 @@ def _finding(
     )
 
 
+def _words(text: str) -> str:
+    """A change with its strength, as a person would say it: "a turn by 5 degrees"."""
+    name, strength, settings = shelf.called(text)
+    if strength is None or settings or name not in SAID:
+        return text
+    return SAID[name].format(degrees=f"{strength:g}", percent=f"{100 * strength:.2g} %")
+
+
 def _evidence(
     there: Sequence[str], flips: np.ndarray, items: list[dict[str, str]], worst: int, level: float
 ) -> list[dict[str, Any]]:
     rows = []
     for text, each in zip(there, flips, strict=True):
         share = intervals.rate((~each).astype(float), level)
-        rows.append({"name": text, "value": share.value, "low": share.low, "high": share.high, "n": share.n})
-    bars = {"kind": "bars", "title": "Answers that stay", "unit": "share", "rows": rows, "reference": None}
+        rows.append({"name": _words(text), "value": share.value, "low": share.low, "high": share.high, "n": share.n})
+    bars = {
+        "kind": "bars",
+        "title": "Answers that stay",
+        "unit": "share",
+        "rows": rows,
+        "reference": None,
+    }
     if not items:
         return [bars]
     name, strength, settings = shelf.called(there[worst])
@@ -142,7 +163,7 @@ def _evidence(
         bars,
         {
             "kind": "changed",
-            "title": f"Before and after: {there[worst]}",
+            "title": f"Before and after: {_words(there[worst])}",
             "change": {"intervention": name, "strength": strength, "settings": dict(settings)},
             "condition": ":".join([name, *([] if strength is None else [f"{strength:g}"]), *([own] if own else [])]),
             "items": items,

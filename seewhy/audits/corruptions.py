@@ -143,12 +143,10 @@ def _mean(
     found = p < 1 - level and estimate.value > 0
     by_kind = errors.corrupted.mean((1, 2))
     clean, mean = float(errors.clean.mean()), float(by_kind.mean())
-    kinds = counted(len(errors.kinds), "kind")
-    at = listed([f"{severity:g}" for severity in errors.severities], 9)
+    kinds, images = counted(len(errors.kinds), "kind"), counted(len(errors.clean), "image")
     statement = (
-        f"Under {kinds} of corruption, at severity {at}, the network is wrong on {percent(mean)} (mean corruption "
-        f"error, not normalised), against {percent(clean)} of the same {counted(len(errors.clean), 'image')} clean: "
-        f"a difference of {estimate.in_points}"
+        f"Under {kinds} of corruption the network is wrong on {percent(mean)} of {images}, "
+        f"against {percent(clean)} of the same images clean: a difference of {estimate.in_points}"
     )
     if not found:
         statement += ", no more than chance may give"
@@ -156,7 +154,7 @@ def _mean(
     normalised = None
     if known:
         normalised = float(np.mean([by_kind[place] / reference[errors.kinds[place]] for place in known]))
-        statement += f"; relative to the named reference the mCE is {percent(normalised)}"
+        statement += f"; relative to the named reference the mean corruption error is {percent(normalised)}"
     severity: Severity = "none" if not found else "moderate" if estimate.value >= 0.2 else "minor"
     changed = int(np.sum(np.abs(errors.corrupted.mean((0, 1)) - errors.clean) > 1e-9))
     if changed < LEAST:
@@ -179,10 +177,14 @@ def _mean(
     )
 
 
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
+
+
 def _table(errors: Errors, by_kind: Float[np.ndarray, " kinds"]) -> dict[str, Any]:
     clean = float(errors.clean.mean())
     rows = [
-        [kind, *errors.corrupted[place].mean(1).tolist(), float(by_kind[place]), float(by_kind[place]) - clean]
+        [_words(kind), *errors.corrupted[place].mean(1).tolist(), float(by_kind[place]), float(by_kind[place]) - clean]
         for place, kind in enumerate(errors.kinds)
     ]
     each = errors.corrupted.mean((0, 2)).tolist()
@@ -200,18 +202,25 @@ def _by_kind(errors: Errors, doubts: tuple[str, ...], level: float, common: dict
     order = sorted(range(len(told)), key=lambda place: -told[place][0].value)
     hurt = [place for place in order if adjusted[place] < 1 - level and told[place][0].value > 0]
     estimate = told[order[0]][0]
-    said = [f"{errors.kinds[place]} ({points(told[place][0].value)})" for place in hurt]
+    said = [f"{_words(errors.kinds[place])} ({points(told[place][0].value)})" for place in hurt]
     if hurt:
         makes = "makes" if len(hurt) == 1 else "make"
         of = f"{len(hurt):,} of {counted(len(told), 'kind')} of corruption"
-        statement = f"{of} clearly {makes} the network wrong more often, the worst first: {listed(said)}"
+        first = "the worst first: " if len(hurt) > 1 else ""
+        statement = (
+            f"{of} clearly {makes} the network wrong more often on {counted(estimate.n, 'image')}, {first}"
+            f"{listed(said, 3)}"
+        )
     else:
         statement = (
-            f"None of {counted(len(told), 'kind')} of corruption clearly makes the network wrong more often; the "
-            f"most is {estimate.in_points} by {errors.kinds[order[0]]}"
+            f"None of {counted(len(told), 'kind')} of corruption clearly makes the network wrong more often on "
+            f"{counted(estimate.n, 'image')}; the most is {estimate.in_points} by {_words(errors.kinds[order[0]])}"
         )
     rows = [
-        {"name": errors.kinds[place], **{key: told[place][0]._asdict()[key] for key in ("value", "low", "high", "n")}}
+        {
+            "name": _words(errors.kinds[place]),
+            **{key: told[place][0]._asdict()[key] for key in ("value", "low", "high", "n")},
+        }
         for place in order
     ]
     severity: Severity = "none" if not hurt else "moderate" if estimate.value >= 0.2 else "minor"
@@ -249,11 +258,11 @@ def _broken(errors: Errors, kind: int, most: int = 6) -> tuple[str, ...]:
 
 def _pictures(errors: Errors, kind: int) -> Iterator[dict[str, Any]]:
     name, severity = errors.kinds[kind], errors.severities[-1]
-    items = [{"id": id, "caption": f"right, then wrong under {name}"} for id in _broken(errors, kind)]
+    items = [{"id": id, "caption": f"right, then wrong under {_words(name)}"} for id in _broken(errors, kind)]
     if items:
         yield {
             "kind": "changed",
-            "title": f"Before and after: {name}",
+            "title": f"Before and after: {_words(name)}, severity {severity:g}",
             "change": {"intervention": name, "strength": float(severity), "settings": {}},
             "condition": f"{name}:{severity:g}",
             "items": items,
@@ -272,10 +281,11 @@ def _growth(errors: Errors, level: float, common: dict[str, Any]) -> Finding:
     odd = [place for place in range(len(steps)) if adjusted[place] < 1 - level and falls[place] > 0]
     grows = [percent(share) for share in errors.corrupted.mean((0, 2))]
     at = listed([f"{severity:g}" for severity in errors.severities], 9)
-    statement = f"Over all kinds it is wrong on {listed(grows, 9)} at severity {at}; "
+    images = counted(len(errors.clean), "image")
+    statement = f"At severity {at} of corruption the network is wrong on {listed(grows, 9)} of {images}; "
     if odd:
         said = [
-            f"{errors.kinds[steps[place][0]]} from {errors.severities[steps[place][1]]:g} to "
+            f"{_words(errors.kinds[steps[place][0]])} from {errors.severities[steps[place][1]]:g} to "
             f"{errors.severities[steps[place][1] + 1]:g} ({points(falls[place])})"
             for place in odd
         ]

@@ -93,9 +93,8 @@ def _finding(
     size = intervals.median(sizes, level)
     doubts = [UPPER, SEAMS, *_strange(found)] if how == "swap" else [UPPER, *_strange(found)]
     ends: dict[str, Any] = {"low": size.low, "high": size.high} if np.isfinite(size.low) else {}
-    followed = _followed(found, told["peers"], level)
     return Finding(
-        statement=f"{what} changed the answer of {asked}, {_extent(how, size, told['cells'])}. {followed}",
+        statement=f"{what} changed the answer of {asked}, {_extent(how, size, told['cells'])}.",
         found=True,
         value=size.value,
         n=size.n,
@@ -103,7 +102,7 @@ def _finding(
         confidence_level=level if ends else None,
         examples=tuple(row["id"] for row in found),
         evidence=(_pictures(how, found), _table(how, rows, told)),
-        doubts=(*doubts, *(() if told["peers"] else (UNCHECKED,))),
+        doubts=(_followed(found, told["peers"], level) if told["peers"] else UNCHECKED, *doubts),
         **ends,
         **common,
     )
@@ -121,8 +120,6 @@ def _extent(how: str, size: intervals.Estimate, cells: int) -> str:
 
 def _followed(found: list[dict[str, Any]], peers: list[str], level: float) -> str:
     """Whether peers follow, as a sentence. A peer counts where it said of the image as it is what the network said."""
-    if not peers:
-        return "Not checked on peers."
     asked, followed = ([row[name] for row in found] for name in ("asked", "followed"))
     if not sum(asked):
         return f"Not checked on the {counted(len(peers), 'peer')}: of these images they say something else anyway."

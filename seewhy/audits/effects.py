@@ -26,12 +26,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special, stats
 
-from seewhy import shelf, wording
+from seewhy import shelf
 from seewhy.audits import _changed
 from seewhy.statistics import differences, grouping, intervals, significance
 from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
-from seewhy.wording import listed, percent, points, quoted
+from seewhy.wording import counted, listed, percent, points, quoted
 
 pillar: Pillar = "cause"
 optional = frozenset({"intervention"})
@@ -198,23 +198,6 @@ def _one(
 ) -> Finding:
     """What one change does, in words, numbers and pictures."""
     (estimate, found), module = told, effect.module
-    n = len(effect.ids)
-    share = intervals.rate(effect.changed.astype(float), level)
-    how = f"With {module.changes} changed and {module.keeps} kept ({effect.text}), "
-    verdict = f"{'an effect' if found else 'no clear effect'} of {estimate.in_points}"
-    verdict = f"no effect, for the placebo does more: {estimate.in_points}" if estimate.high < 0 else verdict
-    if effect.sides is not None and effect.borrows:
-        same, other = (percent(float(side.mean())) for side in effect.sides)
-        how += f"the answer is right for {other} of {wording.counted(estimate.n, 'image')} where what comes is from "
-        how += f"another class, and for {same} where it is from the same class: {verdict}"
-    elif effect.placebo is not None:
-        still = percent(float(effect.placebo.mean()))
-        how += (
-            f"the answer changes for {share} of {wording.counted(n, 'image')}, under its placebo for {still}: {verdict}"
-        )
-    else:
-        how += f"the answer changes for {share} of {wording.counted(n, 'image')}"
-        how += "" if found else f", not clearly more than {percent(zone)}"
     ought_not = getattr(module, "nuisance", False)
     severity: Severity = "none"
     if found and ought_not and effect.guessed < 0.5:  # a wrong guess brings objects along, and blames nobody
@@ -224,7 +207,7 @@ def _one(
     flipped = _surest_flips(effect, most)
     return Finding(
         id=f"effects:{effect.text}",
-        statement=f"{how}; {_right(effect, level)}, {wording.p_value(p)}.",
+        statement=_statement(effect, estimate, found, zone, level),
         found=found,
         unit="share" if effect.placebo is None else "difference of shares",
         **estimate._asdict(),
@@ -239,30 +222,53 @@ def _one(
     )
 
 
-def _right(effect: Effect, level: float) -> str:
-    """By how much rightness, probability and log-odds of the true class move."""
+def _statement(effect: Effect, estimate: Estimate, found: bool, zone: float, level: float) -> str:
+    """What the finding rests on; all that moves with it stands in the table `_moves`."""
+    what, images = effect.module.changes, counted(estimate.n, "image")
+    verdict = f"{'an effect' if found else 'no clear effect'} of {estimate.in_points}"
+    verdict = f"no effect, for the placebo does more: {estimate.in_points}" if estimate.high < 0 else verdict
+    if effect.sides is not None and effect.borrows:
+        same, other = (percent(float(side.mean())) for side in effect.sides)
+        return (
+            f"With {what} taken from another class the answer is right for {other} of {images}, from the same class "
+            f"for {same}: {verdict}."
+        )
+    share = intervals.rate(effect.changed.astype(float), level)
+    if effect.placebo is not None:
+        still = percent(float(effect.placebo.mean()))
+        return (
+            f"With only {what} changed, the answer changes for {percent(share.value)} of {images}, under its placebo "
+            f"for {still}: {verdict}."
+        )
+    more = "" if found else f", not clearly more than {percent(zone)}"
+    return f"With only {what} changed, the answer changes for {share} of {images}{more}."
+
+
+def _moves(effect: Effect, level: float) -> dict[str, Any]:
+    """How far the change moves answers, rightness, and the probability and log-odds of the true class."""
+    asked = [("share of answers that change", intervals.rate(effect.changed.astype(float), level))]
+    if effect.placebo is not None:
+        asked.append(
+            ("share of answers that change under the placebo", intervals.rate(effect.placebo.astype(float), level))
+        )
     known = ~np.isnan(effect.right).any(0)
-    if known.sum() < 2:
-        return "no image has a label to be right about"
-    difference, _ = differences.paired(effect.right[1, known], effect.right[0, known], level)
-    said = f"it is right {points(abs(difference.value))} {'less' if difference.value < 0 else 'more'} often than before"
-    if difference.value == 0:
-        said = "it is right as often as before"
-    moved = _moved(effect, level)
-    if moved is None:
-        return said
-    probability, logodds = moved
-    return (
-        f"{said}, the true class's probability moves by {probability.value:+.3f} ({probability.low:+.3f} to "
-        f"{probability.high:+.3f}), its log-odds by {logodds.value:+.2f} ({logodds.low:+.2f} to {logodds.high:+.2f})"
-    )
+    if known.sum() > 1:
+        right, _ = differences.paired(effect.right[1, known], effect.right[0, known], level)
+        asked.append(("share right", right))
+    asked += zip(("probability of the true class", "log-odds of the true class"), _moved(effect, level), strict=False)
+    return {
+        "kind": "table",
+        "title": f"What moves when {effect.module.changes} changes",
+        "columns": ["what", "moves by", "low", "high", "n"],
+        "rows": [[name, each.value, each.low, each.high, each.n] for name, each in asked],
+    }
 
 
-def _moved(effect: Effect, level: float) -> tuple[Estimate, Estimate] | None:
+def _moved(effect: Effect, level: float) -> tuple[Estimate, ...]:
     """Mean change of the true class's probability and of its log-odds, which are cut at 50 as float32 ends there."""
     known = ~np.isnan(effect.logodds).any(0)
     if known.sum() < 2:
-        return None
+        return ()
     logodds = effect.logodds[:, known].clip(-50, 50)
     probability, _ = differences.paired(special.expit(logodds[1]), special.expit(logodds[0]), level)
     gap = logodds[1] - logodds[0]
@@ -283,7 +289,7 @@ def _evidence(
     if len(flipped):
         yield {
             "kind": "changed",
-            "title": f"Before and after: {effect.text}",
+            "title": f"Before and after: {effect.module.changes}",
             "change": {"intervention": name, "strength": strength, "settings": dict(settings)},
             "condition": effect.condition,
             "items": [
@@ -295,6 +301,7 @@ def _evidence(
                 for row in flipped
             ],
         }
+    yield _moves(effect, level)
     labels = predictions["target"][effect.rows]
     rows = [["all", *_cells(effect.changed, level)]]
     rows += [
@@ -309,7 +316,7 @@ def _evidence(
     yield {
         "kind": "table",
         "title": "Answers that change, by class and group",
-        "columns": ["images", "share changed", "share, low", "share, high", "n"],
+        "columns": ["images of", "share changed", "share, low", "share, high", "n"],
         "rows": rows,
     }
 
@@ -330,7 +337,7 @@ def _summary(
     order = sorted(range(len(effects)), key=lambda place: -told[place][0].value)
     rows = [
         {
-            "name": f"{effects[place].module.changes} ({effects[place].text})",
+            "name": effects[place].module.changes,
             "value": told[place][0].value,
             "low": told[place][0].low,
             "high": told[place][0].high,
@@ -342,14 +349,15 @@ def _summary(
     n = max(len(effect.ids) for effect in effects)
     if clear:
         said = [f"{effects[place].module.changes} ({points(told[place][0].value)})" for place in clear]
-        most = f"Of {wording.counted(len(effects), 'change')} made on purpose, {len(clear):,} clearly "
+        clearly = "clearly changes the answers:" if len(clear) == 1 else "clearly change the answers, most of all"
         statement = (
-            most + f"change{'s' if len(clear) == 1 else ''} answers: {listed(said)} of {wording.counted(n, 'image')}."
+            f"Of {counted(len(effects), 'change')} made to {counted(n, 'image')} on purpose, {len(clear):,} {clearly} "
+            f"{listed(said, 3)}."
         )
     else:
         statement = (
-            f"None of {wording.counted(len(effects), 'change')} made on purpose clearly changes the answers to "
-            f"{wording.counted(n, 'image')}."
+            f"None of {counted(len(effects), 'change')} made on purpose clearly changes the answers to "
+            f"{counted(n, 'image')}."
         )
     top = told[order[0]][0]
     missing = tuple(f"{text} was not tried: {why}." for text, why in absent.items())

@@ -152,6 +152,8 @@ def _compared(tables: Tables, cut: Cut, settings: Mapping[str, Any], common: dic
     visible = differences.smallest_gap(small, smaller, float(cut.right.mean()), 1 - (1 - level) / cut.pairs)
     found = cut.p < 1 - level
     doubts = ["A gap does not say why: groups may differ in what they show, or in their labels."]
+    if not found and visible == visible:
+        doubts.append(f"A gap below about {points(visible)} between the two smallest groups would likely stay unseen.")
     few = [quoted(name) for group, name in enumerate(names) if group not in cut.large]
     if few:
         doubts.append(f"Fewer than {counted(settings['least'], _noun(unit))}, so not enough data: {listed(few)}.")
@@ -167,7 +169,7 @@ def _compared(tables: Tables, cut: Cut, settings: Mapping[str, Any], common: dic
     )
     return Finding(
         id=f"groups:{cut.tag}",
-        statement=_statement(tables, cut, worst, best, gap, visible, found),
+        statement=_statement(tables, cut, worst, best, gap, found),
         found=found,
         **gap._asdict(),
         severity=severity if found else "none",
@@ -186,22 +188,21 @@ def _within_classes(tables: Tables, cut: Cut, draws: int) -> float:
     return cut.test(tables.seed, draws, metrics.codes(targets, tables.baseline.classes))
 
 
-def _statement(tables: Tables, cut: Cut, worst: int, best: int, gap: Estimate, visible: float, found: bool) -> str:
+def _statement(tables: Tables, cut: Cut, worst: int, best: int, gap: Estimate, found: bool) -> str:
     names = cut.groups.names
 
     def share(group: int) -> str:
         images = counted(int(cut.groups.sizes[group]), "image")
         return f"{percent(cut.share(group).value)} of {images}"
 
-    chance = wording.p_value(cut.p)
     if found:
         worse = f"the network is worse for {quoted(names[worst])} than for {quoted(names[best])}"
         shares = f"right on {share(worst)} against {share(best)}"
-        return f"By {quoted(cut.tag)}, {worse}: {shares}, a gap of {gap.in_points}, {chance}."
-    unseen = f"; a gap below about {points(visible)} between the two smallest groups would likely stay unseen"
+        return f"By {quoted(cut.tag)}, {worse}: {shares}, a gap of {gap.in_points}."
+    images = counted(len(cut.compared), f"{tables.split} image".strip())
     return (
-        f"By {quoted(cut.tag)}, no gap is wider than chance may give between {len(cut.large)} groups of {tables.split} "
-        f"images: the widest is {gap.in_points}, {chance}{unseen if visible == visible else ''}."
+        f"By {quoted(cut.tag)}, no gap between {len(cut.large)} groups of {images} is wider than chance may give: the "
+        f"widest is {gap.in_points}."
     )
 
 

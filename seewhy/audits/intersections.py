@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seewhy import wording
 from seewhy.statistics import differences, grouping, intervals, significance
 from seewhy.statistics.grouping import Groups
 from seewhy.statistics.intervals import Estimate
@@ -153,9 +152,10 @@ def _summary(
     gap = _gap(first, right, units, 1 - (1 - level) / len(cells), level)
     lowest = (
         f"{quoted(first.name)}, right on {percent(first.hits / first.n)} of {counted(first.n, 'image')} "
-        f"against {percent(_rest(first, right))} of the others ({wording.p_value(first.p)})"
+        f"against {percent(_rest(first, right))} of the others, a gap of {gap.in_points}"
     )
     many = counted(len(cells), "cell")
+    unseen: list[str] = []
     if worse:
         statement = f"Of {many} in which groups meet, {len(worse):,} {'is' if len(worse) == 1 else 'are'} clearly "
         statement += f"worse than the rest; most clearly {lowest}."
@@ -164,9 +164,10 @@ def _summary(
         visible = differences.smallest_gap(
             len(right) - typical, typical, float(right.mean()), 1 - 2 * (1 - level) / len(cells)
         )
-        unseen = f"; in a cell of {counted(typical, 'image')} a gap below about {points(visible)} would stay unseen"
-        statement = f"None of {many} in which groups meet is clearly worse than the rest; the lowest is {lowest}"
-        statement += f"{unseen if visible == visible else ''}."
+        statement = f"None of {many} in which groups meet is clearly worse than the rest; the lowest is {lowest}."
+        if visible == visible:
+            size = counted(typical, "image")
+            unseen.append(f"In a cell of {size} a gap below about {points(visible)} would stay unseen.")
     columns = ["cell", "images", "share right", "share right, pooled", "low", "high", "share expected", "p"]
     rows = [
         [cell.name, cell.n, cell.hits / cell.n, *cell.pooled[:3], cell.expected, cell.p] for cell in cells[: 2 * SHOWN]
@@ -181,6 +182,7 @@ def _summary(
             {"kind": "table", "title": "Where groups meet", "columns": columns, "rows": rows},
         ),
         doubts=(
+            *unseen,
             "Pooled shares hold the truth at their level on average over the cells; a cell unlike all others is drawn "
             "to them.",
             *((intervals.INDEPENDENT,) if units is None else ()),
@@ -216,20 +218,23 @@ def _worse(
     wrong = rows[cell.members[right[cell.members] < 0.5]][:12]
     below = cell.expected - share
     alone = (
-        f"{points(below)} below what its groups alone would lead to expect"
+        f"It is {points(below)} below what its groups alone would lead to expect."
         if below > 0.005
-        else "no more than its groups alone would lead to expect"
+        else "It is no lower than its groups alone would lead to expect."
     )
     return Finding(
         id=f"intersections:{cell.name}",
         statement=f"The network is worse for {quoted(cell.name)}: right on {percent(share)} of "
         f"{counted(cell.n, f'{tables.split} image'.strip())} against {percent(_rest(cell, right))} of the others, "
-        f"a gap of {gap.in_points}, {wording.p_value(cell.p)}; that is {alone}.",
+        f"a gap of {gap.in_points}.",
         found=True,
         **gap._asdict(),
         severity=severity,
         examples=tuple(tables.baseline["id"][wrong]),
-        doubts=("A gap does not say why: the cell may hold other classes, or more wrong labels.",),
+        doubts=(
+            alone,
+            "A gap does not say why: the cell may hold other classes, or more wrong labels.",
+        ),
         mitigation=f"Add training images of {quoted(cell.name)}; then audit again.",
         **common,
     )

@@ -157,8 +157,8 @@ def _nats(value: float) -> str:
 
 def _nothing(told: dict[str, Any], effect: Estimate, common: dict[str, Any]) -> Finding:
     statement = (
-        f"The change {quoted(told['change'])}, which changes {told['changes']}, does not clearly move the log-odds of "
-        f"the true class: {_moves(effect)}. So there is no effect to divide among layers and units."
+        f"Changing {told['changes']} does not clearly move the log-odds of the true class, {_moves(effect)}, so there "
+        f"is no effect to divide among layers and units."
     )
     return Finding(id="mediation:units", statement=statement, found=False, unit="nats", **effect._asdict(), **common)
 
@@ -173,15 +173,16 @@ def _layers(
 ) -> Finding:
     """Which of the layers at which ways meet carries most; in a chain all carry all."""
     ways = [each for each in layers if each.layer != told["layer"]]
-    begin = (
-        f"The change {quoted(told['change'])}, which changes {told['changes']}, moves the log-odds of the true class "
-        f"by {_moves(effect)} and {percent(float(total.stays.mean()))} of the answers to others."
+    changes = told["changes"]
+    moved = (
+        f"The whole effect, with {changes} changed: {percent(float(total.stays.mean()))} of the answers become others, "
+        f"and the log-odds of the true class move by {_moves(effect)}."
     )
     if not ways:
         last = layers[-1].share(effect.confidence_level, common["seed"], draws)
         statement = (
-            f"{begin} No two ways meet in this network, so that all goes through every layer: {percent(last.value)} "
-            f"through {quoted(told['layer'])}."
+            f"No two ways meet in this network, so that all of what changing {changes} does goes through every layer: "
+            f"{percent(last.value)} through {quoted(told['layer'])}, on {counted(effect.n, 'image')}."
         )
         best, value = layers[-1], last
     else:
@@ -189,11 +190,11 @@ def _layers(
         shares = [each.share(corrected, common["seed"], draws) for each in ways]
         place = int(np.argmax([share.value for share in shares]))
         best, value = ways[place], shares[place]._replace(confidence_level=effect.confidence_level)
-        more = " That is more than all, for other ways work against it." if value.value > 1.05 else ""
+        more = ", more than all, for other ways work against it" if value.value > 1.05 else ""
         statement = (
-            f"{begin} Of the former {value} goes through {quoted(best.layer)}, the most of "
-            f"{counted(len(ways), 'layer')} at which ways through the network meet, with an interaction of "
-            f"{_nats(best.effects[3])}.{more}"
+            f"Of what changing {changes} does to {counted(effect.n, 'image')}, {value} goes through "
+            f"{quoted(best.layer)}, the most of {counted(len(ways), 'layer')} at which ways through the network "
+            f"meet{more}."
         )
     return Finding(
         id="mediation:layers",
@@ -202,7 +203,7 @@ def _layers(
         unit="share of the effect",
         **value._asdict(),
         evidence=(_table("What goes through which layer: effects in nats", layers, effect, common["seed"], draws),),
-        doubts=(MIXED, ONE_CHANGE, intervals.INDEPENDENT),
+        doubts=(moved, MIXED, ONE_CHANGE, intervals.INDEPENDENT),
         **common,
     )
 
@@ -226,9 +227,8 @@ def _units(
         beside = f"as many drawn at random carry {percent(random.share(level, seed, draws).value)}"
     begin, comma = ("The", "") if found else ("No few units carry it: the likeliest,", ",")
     statement = (
-        f"{begin} {whose}{comma} {'carries' if one else 'carry'} {share} of the effect of {quoted(told['change'])}; "
-        f"{beside}. The interaction with the rest is {_nats(chosen.effects[3])}; with {'it' if one else 'them'} held "
-        f"{percent(float(chosen.stays.mean()))} of the answers still change."
+        f"{begin} {whose}{comma} {'carries' if one else 'carry'} {share} of what changing {told['changes']} does to "
+        f"{counted(effect.n, 'image')}; {beside}."
     )
     rows = [_bar(each, level, seed, draws) for each in [*single, chosen, *([random] if random else [])]]
     doubts = [MIXED, ONE_CHANGE, "They were chosen on other images than they are measured on.", intervals.INDEPENDENT]

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from seewhy import wording
 from seewhy.statistics import calibration, differences, grouping, intervals, metrics, significance
 from seewhy.statistics.grouping import Groups
 from seewhy.statistics.intervals import Estimate
@@ -196,11 +195,12 @@ def _judged(
     severity: Severity = "serious" if size >= 0.1 else "moderate" if size >= 0.05 else "minor"
     table, tag = first.table, quoted(first.table.tag)
     said = _said(first, known.names[first.column], inside, rest)
-    how = f"a difference of {gap.in_points}, {wording.p_value(first.p)}"
+    how = f"a difference of {gap.in_points} on {counted(gap.n, 'image')}"
+    ways = f", and {counted(len(clear) - 1, 'more difference')} {'is' if len(clear) == 2 else 'are'} clear"
     if clear:
-        statement = f"By {tag}, groups are not treated alike in {counted(len(clear), 'way')}: {said}, {how}."
+        statement = f"By {tag}, groups are not treated alike: {said}, {how}{ways if len(clear) > 1 else ''}."
     else:
-        statement = f"By {tag}, no group is treated clearly differently from the others; the largest: {said}, {how}."
+        statement = f"By {tag}, no group is treated clearly differently from the others; at most, {said}, {how}."
     return Finding(
         id=f"parity:{table.tag}",
         statement=statement,

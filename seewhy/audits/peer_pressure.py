@@ -135,11 +135,15 @@ def _told(
     base = float(np.mean(right[labelled] < 0.5))
     clear = precision.low > base
     statement = (
-        f"{begin}. It is wrong on {int(wrong.sum())} of the {len(here)} with a label: {precision}, against "
-        f"{percent(base)} of all; the peers are right on {by_consensus}. That finds {int(wrong.sum())} of its "
-        f"{counted(mistakes, 'mistake')}."
+        f"Where all its peers agree on something else, the network is wrong on {int(wrong.sum())} of {len(here)} "
+        f"labelled images, {precision}, against {percent(base)} of all."
     )
-    few = [] if clear else ["That is not clearly more often than it is wrong anyway."]
+    few = [
+        f"{begin}.",
+        f"There the peers are right on {by_consensus}; it finds {int(wrong.sum())} of its "
+        f"{counted(mistakes, 'mistake')}.",
+        *([] if clear else ["That is not clearly more often than it is wrong anyway."]),
+    ]
     own, *of_peers = common["evidence"][1]["rows"]
     if all(peer["value"] < own["value"] for peer in of_peers):
         best = max(peer["value"] for peer in of_peers)

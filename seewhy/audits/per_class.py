@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from seewhy import wording
 from seewhy.statistics import intervals, metrics, significance
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
-from seewhy.wording import counted, listed, percent, points, quoted
+from seewhy.wording import counted, listed, points, quoted
 
 pillar: Pillar = "performance"
 
@@ -96,10 +95,7 @@ def _summary(tables: Tables, classes: Classes, worse: np.ndarray, least: int, co
     low, high = intervals.wilson(int(classes.hits[worst]), int(classes.n[worst]), classes.level)
     estimate = intervals.Estimate(float(recall[worst]), low, high, classes.level, int(classes.n[worst]))
     images = counted(estimate.n, f"{tables.split} image".strip())
-    lowest = (
-        f"{quoted(classes.names[worst])}, recognised on {int(classes.hits[worst]):,} of its {images}, {estimate}, "
-        f"against {percent(classes.rest(worst))} of the others"
-    )
+    lowest = f"{quoted(classes.names[worst])}, recognised on {int(classes.hits[worst]):,} of its {images}, {estimate}"
     many = counted(len(compared), "class")
     if len(worse):
         statement = f"{len(worse):,} of {many} {'is' if len(worse) == 1 else 'are'} recognised clearly worse than the "
@@ -137,7 +133,7 @@ def _worse(
     return Finding(
         id=f"per_class:class:{name}",
         statement=f"{quoted(name)} is recognised on {hits:,} of its {counted(n, f'{tables.split} image'.strip())}, "
-        f"{estimate}, which is {points(gap)} below the other classes ({wording.p_value(classes.p[place])}).",
+        f"{estimate}, which is {points(gap)} below the other classes.",
         found=True,
         **estimate._asdict(),
         severity=severity,

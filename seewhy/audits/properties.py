@@ -31,11 +31,13 @@ LEAST = 10
 SOURCE = (
     "Fisher 1936; labels dealt out anew, Holm 1979; matched edits with a placebo, sign flips (Westfall and Young 1993)"
 )
+ABOUT = "Where that is what the classes are about, it is no shortcut."
 TABLE = Need("properties")
 
 
 class Asked(NamedTuple):
-    """What changing one property does beyond its placebo: log-odds that the true class loses, answers gone wrong."""
+    """What changing one property does beyond its placebo: log-odds that the true class loses, answers gone wrong, and
+    the share of wrong answers with that of another class and with that of the same one."""
 
     logodds: Estimate
     wrong: Estimate
@@ -107,22 +109,23 @@ def _finding(
     common: Mapping[str, Any],
 ) -> Finding:
     """One property that tells the label: used, not used, or not to be tested."""
-    each, level = told[name], f"{100 * settings['level']:.4g} %"
+    each = told[name]
     accuracy = Estimate(*(each[field] for field in Estimate._fields))
-    tells = (
-        f"The label can be told from {name} alone: balanced accuracy {accuracy} on {_images(accuracy.n, table)}, "
-        f"where guessing gives {percent(each['guessing'])} ({p_value(each['p'])} over {len(told):,} properties)"
-    )
-    chances = {"balanced_accuracy": accuracy.value, "guessing": each["guessing"], "p_told": each["p"]}
+    chances = {
+        "balanced_accuracy": accuracy.value,
+        "guessing": each["guessing"],
+        "p_told": each["p"],
+        "properties": len(told),
+    }
     subject = f"properties:{name.removeprefix('the ').replace(' ', '_')}"
     evidence = (_bars(told),)
     if asked is None:
-        why = "no edit of the pixels changes it alone"
-        if name in table["asked"]:
-            why = f"it takes {LEAST} labelled test images"
+        why = f"it takes {LEAST} labelled test images" if name in table["asked"] else "no edit changes it alone"
         return Finding(
             id=subject,
-            statement=f"{tells}; whether the network goes by it cannot be tested here: {why}.",
+            statement=f"{_capital(name)} alone tells the label, with a balanced accuracy of {accuracy} on "
+            f"{_images(accuracy.n, table)} where guessing gives {percent(each['guessing'])}; whether the network goes "
+            f"by it could not be tested, for {why}.",
             found=True,
             unit="balanced accuracy",
             **accuracy._asdict(),
@@ -134,13 +137,6 @@ def _finding(
             **common,
         )
     used = asked.p < 1 - settings["level"] and asked.used
-    moved = (
-        f"when it alone becomes that of an image of another class, the answer is wrong for {percent(asked.shares[0])} "
-        f"of {counted(asked.wrong.n, 'image')}, when it becomes that of an image of its own class for "
-        f"{percent(asked.shares[1])}, a difference of {asked.wrong.in_points}; the log-odds of the true class move by "
-        f"{-asked.logodds.value:.2f} ({level} interval {-asked.logodds.high:.2f} to {-asked.logodds.low:.2f}, "
-        f"{p_value(asked.p)})"
-    )
     grave: Severity = next((severity for least, severity in GRAVE if asked.wrong.value >= least), "minor")
     if name == "the colour of the object" and grave in ("serious", "critical"):
         grave = "moderate"  # it may be what the class is about
@@ -160,23 +156,48 @@ def _finding(
     }
     return Finding(
         id=subject,
-        statement=f"{tells}, and the network goes by it: {moved}. It is a shortcut, unless it is what the classes are "
-        f"about."
-        if used
-        else f"{tells}; but the network does not go by it as far as can be told: {moved}.",
+        statement=_statement(name, asked, used),
         found=used,
         unit="difference of shares",
         **asked.wrong._asdict(),
         severity=grave if used else "none",
         examples=tuple(asked.ids[row] for row in worst) if used else (),
-        evidence=(*evidence, changed) if used else evidence,
-        doubts=tuple(_doubts(name, table)),
+        evidence=(changed, _moves(asked), *evidence) if used else (_moves(asked), *evidence),
+        doubts=(*((ABOUT,) if used else ()), *_doubts(name, table)),
         settings={**settings, **chances, "p": asked.p, "logodds": asked.logodds.value},
         mitigation=f"Vary {name} at random in training, or gather images in which it and the label do not go together."
         if used
         else None,
         **common,
     )
+
+
+def _statement(name: str, asked: Asked, used: bool) -> str:
+    """Whether the network goes by a property that tells the label; by its log-odds where answers do not show it."""
+    other, same = (percent(share) for share in asked.shares)
+    shown = (
+        f"with that of another class it is wrong for {other} of {counted(asked.wrong.n, 'image')}, with that of the "
+        f"same class for {same}, a difference of {asked.wrong.in_points}"
+    )
+    if not used:
+        return f"{_capital(name)} tells the label, but the network does not go by it as far as can be told: {shown}."
+    unclear = "" if asked.wrong.low > 0 else f"; it shows in the log-odds ({p_value(asked.p)}) more than in the answers"
+    return f"The network goes by {name}: {shown}{unclear}."
+
+
+def _moves(asked: Asked) -> dict[str, Any]:
+    """What changing the property does beyond its placebo, on both scales."""
+    lost = asked.logodds
+    rows = [
+        ["share of wrong answers", asked.wrong.value, asked.wrong.low, asked.wrong.high, asked.wrong.n],
+        ["log-odds of the true class", -lost.value, -lost.high, -lost.low, lost.n],
+    ]
+    columns = ["what", "moves by", "low", "high", "n"]
+    return {"kind": "table", "title": "What moves beyond the placebo", "columns": columns, "rows": rows}
+
+
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
 
 
 def _doubts(name: str, table: Mapping[str, Any]) -> Iterator[str]:
@@ -201,9 +222,8 @@ def _silent(
     of_best = Estimate(*(told[best][field] for field in Estimate._fields))
     return Finding(
         id="properties:none",
-        statement=f"The label cannot be told from {listed(silent, 12)} alone, beyond chance, on "
-        f"{_images(n, table)}; the best is {best} with a balanced accuracy of {of_best}, where guessing gives "
-        f"{percent(told[best]['guessing'])}.",
+        statement=f"The label cannot be told from {listed(silent, 3)} alone: at best with a balanced accuracy of "
+        f"{of_best} on {_images(n, table)}, by {best}, where guessing gives {percent(told[best]['guessing'])}.",
         found=False,
         unit="balanced accuracy",
         **of_best._asdict(),

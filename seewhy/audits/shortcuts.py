@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from seewhy.statistics import differences, intervals, significance
 from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
-from seewhy.wording import counted, p_value, percent, quoted
+from seewhy.wording import counted, percent, quoted
 
 pillar: Pillar = "cause"
 
@@ -184,25 +184,11 @@ def _shortcut(
     settings: Mapping[str, Any],
     common: Mapping[str, Any],
 ) -> Finding:
-    n, name = len(each.rows), quoted(each.label)
-    region = each.region
+    name, region = quoted(each.label), each.region
     spot = {"frame": "surroundings", "cell": "off_object"}.get(why, "mark")
-    log, level = each.logodds, f"{100 * settings['level']:.4g} %"
-    statement = (
-        f"{_subject(each, why, table['size'])} carries {name} along: taken alone from an image of {name}, it turns the "
-        f"answer to {name} in {percent(each.shares[0])} of {counted(n, 'image')} of other classes, from an image of "
-        f"their own class in {percent(each.shares[1])}, a difference of {each.turned.in_points}; the log-odds of "
-        f"{name} move by {log.value:.2f} ({level} interval {log.low:.2f} to {log.high:.2f}, {p_value(each.p)} over "
-        f"{counted(len(carried), 'region')} and classes)."
-    )
-    if why == "mark":
-        statement += (
-            f" The patch is the same in {percent(region['share'])} of the training images of {name} and in "
-            f"{percent(region['elsewhere'])} of all others."
-        )
     return Finding(
         id=f"shortcuts:{spot}:{each.label}",
-        statement=statement,
+        statement=_statement(each, why, table["size"]),
         found=True,
         unit="difference of shares",
         **each.turned._asdict(),
@@ -214,7 +200,7 @@ def _shortcut(
             **settings,
             "p": each.p,
             "tests": len(carried),
-            "logodds": log.value,
+            "logodds": each.logodds.value,
             "class": each.label,
             "kind": why,
             "place": place_of(region, table["size"]) if why != "frame" else "the border",
@@ -226,6 +212,22 @@ def _shortcut(
             "frame": f"Crop or exchange what surrounds the object, or gather {name} in other surroundings.",
         }[why],
         **common,
+    )
+
+
+def _statement(each: Carried, why: str, size: Sequence[int]) -> str:
+    """What the region does to answers; to the log-odds where answers do not show it."""
+    name, log = quoted(each.label), each.logodds
+    begin = f"{_subject(each, why, size)} stands in for {name}: put into {counted(len(each.rows), 'image')} of other "
+    if each.turned.low > 0:
+        return (
+            f"{begin}classes it turns {percent(each.shares[0])} of the answers to {name}, from an image of their own "
+            f"class {percent(each.shares[1])}, a difference of {each.turned.in_points}."
+        )
+    level = f"{100 * log.confidence_level:.4g} %"
+    return (
+        f"{begin}classes it raises the log-odds of {name} by {log.value:.2f} ({level} interval {log.low:.2f} to "
+        f"{log.high:.2f}) beyond the placebo, though not clearly the answers: {each.turned.in_points}."
     )
 
 
@@ -243,6 +245,10 @@ def _doubts(each: Carried, why: str) -> Iterator[str]:
         if not _off_the_object(each.region):
             yield "Where objects reach the border, this may be the object itself."
     if why == "mark":
+        yield (
+            f"The mark is the same in {percent(each.region['share'])} of the training images of {quoted(each.label)} "
+            f"and in {percent(each.region['elsewhere'])} of all others."
+        )
         yield "A mark is known by its repeating off the middle; a part that every object has there would repeat too."
     yield "A transplanted region has seams; the placebo has them too."
 
@@ -256,18 +262,29 @@ def _donors(each: Carried, table: Mapping[str, Any]) -> tuple[str, ...]:
 def _evidence(
     each: Carried, why: str, carried: Sequence[Carried], table: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
+    yield _donated(each, why, table)
+    rows = [
+        [what, one.value, one.low, one.high, one.n]
+        for what, one in (("share of answers", each.turned), (f"log-odds of {quoted(each.label)}", each.logodds))
+    ]
+    columns = ["what", "moves by", "low", "high", "n"]
+    yield {"kind": "table", "title": "What moves beyond the placebo", "columns": columns, "rows": rows}
     yield from _map(each.label, carried, table)
+
+
+def _donated(each: Carried, why: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The images whose region speaks loudest for their class, with a box around the region."""
     best = each.rows[np.argsort(-each.difference, kind="stable")][:6]
-    trials, name = table["trials"], quoted(each.label)
+    trials, name, (height, width) = table["trials"], quoted(each.label), table["size"]
     top, left, bottom, right = (each.region[side] for side in ("top", "left", "bottom", "right"))
-    box = f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
-    where = "the border" if why == "frame" else f"{box} of what the network sees"
+    box = {} if why == "frame" else {"box": [top / height, left / width, bottom / height, right / width]}
     items = [
-        {"id": trials["donor"][row], "caption": f"{where}: {name} by {trials['effect'][row]:+.1f} in log-odds"}
+        {"id": trials["donor"][row], "caption": f"{name} by {trials['effect'][row]:+.1f} in log-odds", **box}
         for row in best
     ]
+    taken = "whose border was taken" if why == "frame" else "from which the framed part was taken"
     items = list({item["id"]: item for item in items}.values())
-    yield {"kind": "examples", "title": f"Images of {name} that the region was taken from", "items": items}
+    return {"kind": "examples", "title": f"Images of {name} {taken}", "items": items}
 
 
 def _map(label: str, carried: Sequence[Carried], table: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -299,10 +316,9 @@ def _nothing(
     off = "no cell off the object" if known else "no patch that repeats off the middle of the image"
     return Finding(
         id="shortcuts:none",
-        statement=f"No shortcut of place was found: {off} and no border carries a class along, by transplants between "
-        f"{counted(pairs, 'pair')} of images; all that the border does to the log-odds of a class is "
-        f"{strongest.logodds.value:.2f} ({100 * settings['level']:.4g} % interval {strongest.logodds.low:.2f} to "
-        f"{strongest.logodds.high:.2f}) beyond the placebo, for {quoted(strongest.label)}.",
+        statement=f"In {counted(pairs, 'pair')} of images {off} and no border stands in for a class; at most the "
+        f"border moves the log-odds of {quoted(strongest.label)} by {strongest.logodds.value:.2f} "
+        f"({100 * settings['level']:.4g} % interval {strongest.logodds.low:.2f} to {strongest.logodds.high:.2f}).",
         found=False,
         unit="log-odds",
         **strongest.logodds._asdict(),

@@ -68,14 +68,14 @@ def check(tables: Tables, *, data: str | None = None, count: int = 500, level: f
     said = "hardly tells" if area.high < HARDLY else "tells" if area.low >= WELL else "partly tells"
     return Finding(
         statement=f"The network {said} {counted(there, 'stranger')} ({quoted(data)}) from "
-        f"{counted(here, 'test image')}: by {SCORES[best]}, a stranger scores higher with a chance of {area}; where "
-        f"95 % of the test images pass, {passes[best]} of the strangers do.",
+        f"{counted(here, 'test image')}: a stranger scores higher by {SCORES[best]} with a chance of {area}.",
         found=severity != "none",
         unit="probability",
         **area._asdict(),
         severity=severity,
         evidence=tuple(_evidence(areas, passes)),
         doubts=(
+            f"Where 95 % of the test images pass, {passes[best]} of the strangers do.",
             "It holds for these strangers: others may be nearer to the classes or farther off.",
             "The best of the scores was chosen on these images, which flatters it.",
             "The interval of what passes takes the threshold as given.",

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from seewhy import chance
 from seewhy.statistics import differences, grouping, intervals, significance
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
-from seewhy.wording import counted, listed, p_value, percent, quoted
+from seewhy.wording import counted, listed, percent, quoted
 
 pillar: Pillar = "data"
 
@@ -148,14 +148,13 @@ def _told(table: Crossed, p: float, tests: int, level: float, common: Mapping[st
         f"{quoted(table.labels[column])} with {quoted(table.values[row])}"
         for row, column in np.argwhere((table.counts == 0) & (_expected(table.counts) >= EXPECTED))
     ]
-    guessed = f"{percent(float(by_tag.mean()))} against {percent(float(by_none.mean()))}"
-    gone = f" Never together, though chance would bring them: {listed(never)}." if never else ""
+    alone, without = (percent(float(right.mean())) for right in (by_tag, by_none))
+    gone = (f"Never together, though chance would bring them: {listed(never)}.",) if never else ()
     severity: Severity = "serious" if strength >= 0.5 else "moderate" if strength >= 0.2 else "minor"
-    chances = f"{p_value(p)} over {counted(tests, 'tag')}" if tests > 1 else p_value(p)
     return Finding(
         id=f"tags_and_labels:{table.tag}",
-        statement=f"Knowing {quoted(table.tag)} alone, the label is guessed right on {guessed} of "
-        f"{counted(len(by_tag), 'image')}, a gain of {gain.in_points} (Cramer's V {strength:.2f}, {chances}).{gone}",
+        statement=f"Whoever knows only {quoted(table.tag)} guesses the label right for {alone} of "
+        f"{counted(len(by_tag), 'image')}, without it for {without}: a gain of {gain.in_points}.",
         found=True,
         unit="difference of shares",
         **gain._asdict(),
@@ -172,6 +171,7 @@ def _told(table: Crossed, p: float, tests: int, level: float, common: Mapping[st
             },
         ),
         doubts=(
+            *gone,
             "That the data tie the tag to the label does not mean that the network uses it.",
             intervals.INDEPENDENT,
         ),

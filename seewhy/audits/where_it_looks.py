@@ -129,7 +129,7 @@ def _agreement(
         "unit": "rank correlation",
         "evidence": pictures,
         "examples": tuple(id for ids in groups.values() for id in ids),
-        "doubts": (ASSOCIATION,),
+        "doubts": (f"Looked at: {shown}.", ASSOCIATION),
         "source": "Spearman 1904, https://doi.org/10.2307/1412159",
         **common,
     }
@@ -152,7 +152,7 @@ def _agreement(
     finding["evidence"] = (*pictures, table)
     return Finding(
         statement=f"{names} {verdict} about where the network looks: mean rank correlation {estimate.value:.2f} "
-        f"({100 * level:.4g} % interval {estimate.low:.2f} to {estimate.high:.2f}) on {len(means):,} images, {shown}.",
+        f"({100 * level:.4g} % interval {estimate.low:.2f} to {estimate.high:.2f}) on {len(means):,} images.",
         found=disagree,
         **estimate._asdict(),
         severity="minor" if disagree else "none",

@@ -21,7 +21,7 @@ from seewhy import wording
 from seewhy.images import heatmap
 from seewhy.statistics import differences, grouping, intervals, metrics, significance
 from seewhy.types import Explanation, Finding, Need, Pillar, Predictions, Tables
-from seewhy.wording import listed, percent, points, quoted
+from seewhy.wording import counted, listed, percent, points, quoted
 
 pillar: Pillar = "fair"
 optional = frozenset({"rows", "scan", "explanations"})
@@ -133,22 +133,28 @@ def _explain(tables: Tables, pair: Pair, explained: Need, level: float, common: 
     adjusted = significance.holm([clue.p for clue in clues])
     clear = [clue.points_there and p < 1 - level for clue, p in zip(clues, adjusted, strict=True)]
     speaking = [
-        f"{clue.clause} ({wording.p_value(p)})" for clue, p, is_so in zip(clues, adjusted, clear, strict=True) if is_so
+        f"{clue.clause} ({wording.p_value(p)})"
+        for p, place, is_so in sorted(zip(adjusted, range(len(clues)), clear, strict=True))
+        if is_so
+        for clue in (clues[place],)
     ]
     silent = [clue.clause for clue, is_so in zip(clues, clear, strict=True) if not is_so]
+    n = int(pair.in_worst.sum() + pair.in_best.sum())
     statement = (
-        f"By {quoted(pair.tag)}, {quoted(pair.worst)} is {points(pair.gap)} below {quoted(pair.best)}. "
-        + (f"It may come from this: {'; '.join(speaking)}. " if speaking else "No clue to why was clear. ")
-        + (f"Not clearly: {'; '.join(silent)}. " if silent else "")
-        + (f"Not asked: {listed(unasked, 9)}." if unasked else "")
-    ).rstrip()
+        f"By {quoted(pair.tag)}, {quoted(pair.worst)} is {points(pair.gap)} below {quoted(pair.best)} on "
+        f"{counted(n, 'image')}; "
+        + (f"it may come from this: {speaking[0]}." if speaking else "no clue to why was clear.")
+    )
+    doubts = [f"It may come from this, too: {each}." for each in speaking[1:]]
+    doubts += [f"Not clearly: {'; '.join(silent)}."] if silent else []
+    doubts += [f"Not asked: {listed(unasked, 9)}."] if unasked else []
     return Finding(
         id=f"why_groups_differ:{pair.tag}",
         statement=statement,
         found=any(clear),
         value=pair.gap,
         unit="difference of shares",
-        n=int(pair.in_worst.sum() + pair.in_best.sum()),
+        n=n,
         evidence=(
             {
                 "kind": "table",
@@ -161,6 +167,7 @@ def _explain(tables: Tables, pair: Pair, explained: Need, level: float, common: 
             },
         ),
         doubts=(
+            *doubts,
             "A clue is an association: whether mending it closes the gap, an intervention or new training must tell.",
             intervals.INDEPENDENT,
         ),

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import wording
 from seewhy.statistics import differences, intervals
 from seewhy.types import Finding, Need, Pillar, Predictions, Tables
 from seewhy.wording import counted, percent, quoted
@@ -105,16 +104,15 @@ def _compared(
     better, worse = p < 1 - level and gain.value > 0, p < 1 - level and gain.value < 0
     unclear = not better and not worse and flips < LEAST and gain.high > WORTH_HAVING
     shares = f"right on {percent(float(network.mean()))} of {counted(n, f'{tables.split} image'.strip())}"
-    against = f"against {percent(float(simple.mean()))} for {rival}"
-    how = f"a difference of {gain.in_points}, {wording.p_value(p)}"
+    how = f"against {percent(float(simple.mean()))}, a difference of {gain.in_points}"
     if unclear:
-        verdict = f"There is not enough data to tell whether the network is better than {rival}: it is {shares}"
+        verdict = f"There is not enough data to tell whether the network is better than {rival}: {shares}"
     elif better:
         verdict = f"The network is clearly better than {rival}: {shares}"
     elif worse:
         verdict = f"The network is worse than {rival}: {shares}"
     else:
-        verdict = f"The network is not clearly better than {rival}: it is {shares}"
+        verdict = f"The network is not clearly better than {rival}: {shares}"
     bars = [
         {"name": who, "value": each.value, "low": each.low, "high": each.high, "n": n}
         for who, each in (("the network", intervals.rate(network, level)), (rival, intervals.rate(simple, level)))
@@ -124,7 +122,7 @@ def _compared(
         id=f"worth_it:{subject}",
         audit="worth_it",
         pillar=pillar,
-        statement=f"{verdict}, {against}, {how}.",
+        statement=f"{verdict} {how}.",
         found=None if unclear else not better,
         unit="difference of shares",
         **gain._asdict(),

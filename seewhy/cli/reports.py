@@ -100,7 +100,7 @@ def report(
     if as_json:
         console.print_json(exports.load("json").document(found))
         return
-    exports.load("terminal").render(found)
+    exports.load("terminal").render(found, whole=export == "terminal")
     if export != "terminal" or out is not None:
         path = exports.load(export).write(found, out or run / exports.file_name(export))
         print(f"\n{path}")  # noqa: T201

@@ -120,6 +120,7 @@ class Matrix:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
     note: str
+    shading: str  # what a darker cell has more of
     kind: str = "matrix"
 
 
@@ -131,10 +132,15 @@ def matrix(evidence: Mapping[str, Any]) -> Matrix:
         across, down = _most_mistaken(names, columns, counts)
         shown = f"{len(down)} of {len(names):,} rows, {len(across)} of {len(columns):,} columns"
         note = f"The classes with most mistakes: {shown}."
+    counted = all(float(count or 0).is_integer() for row in counts for count in row)
+    confused = counted and set(names) <= set(columns)  # only where a class stands on both sides is anything wrong
+    most = max((abs(count or 0) for row in counts for count in row), default=0)
     rows = []
     for row in down:
-        total = sum(count or 0 for count in counts[row]) or 1
-        cells = tuple(_cell(counts[row][column], total, same=names[row] == columns[column]) for column in across)
+        total = (sum(count or 0 for count in counts[row]) if counted else most) or 1
+        cells = tuple(
+            _cell(counts[row][column], total, same=names[row] == columns[column] or not confused) for column in across
+        )
         rows.append((str(names[row]), cells))
     return Matrix(
         evidence.get("title") or "",
@@ -143,13 +149,16 @@ def matrix(evidence: Mapping[str, Any]) -> Matrix:
         tuple(str(columns[column]) for column in across),
         tuple(rows),
         note,
+        "share of the row" if counted else "the value",
     )
 
 
 def _cell(count: float | None, total: float, *, same: bool) -> Cell:
     share = (count or 0) / total
     level = 0 if share <= 0 else min(5, 1 + math.floor(5 * math.sqrt(min(share, 1.0)) * 0.999))
-    return Cell(_words.number(count) if count or same else "\u00b7", level, same)
+    whole = float(count or 0).is_integer()
+    text = _words.number(count) if whole else _words.with_minus(f"{count:.2f}")
+    return Cell(text if count or same else "\u00b7", level, same)
 
 
 def _most_mistaken(names: list, columns: list, counts: Sequence[Sequence[float]]) -> tuple[list[int], list[int]]:
@@ -298,16 +307,21 @@ def table(evidence: Mapping[str, Any]) -> Table:
     return Table(
         evidence.get("title") or "",
         tuple(map(str, columns)),
-        tuple(tuple(_entry(entry, column) for entry, column in zip(row, columns, strict=True)) for row in shown),
+        tuple(
+            tuple(_entry(entry, column, row[0]) for entry, column in zip(row, columns, strict=True)) for row in shown
+        ),
         numeric,
         f"{note[:1].upper()}{note[1:]}." if note else "",
     )
 
 
-def _entry(value: Any, column: str) -> str:
-    """A cell as text; a column that is named a share holds per cent."""
-    if _is_number(value) and _words.is_share(str(column)) and 0 <= value <= 1:
-        return _words.quantity(value, "share")
+def _entry(value: Any, column: str, row: Any) -> str:
+    """A cell as text; a column that is named a share holds per cent, a row that is named so differences of shares."""
+    if isinstance(value, float) and _words.holds_shares(str(row)) and -1 <= value <= 1:
+        points = _words.quantity(value, "difference of shares")
+        return points.removesuffix(" points") if column in ("low", "high") else points
+    if _is_number(value) and _words.holds_shares(str(column)) and -1 <= value <= 1:
+        return _words.quantity(value, "share" if value >= 0 else "difference of shares")
     return _words.plain(value)
 
 
@@ -341,6 +355,9 @@ class Examples:
     title: str
     items: tuple[tuple[str, str], ...]
     note: str
+    boxes: Mapping[
+        str, tuple[float, float, float, float]
+    ]  # what to frame in a picture: left, top, width, height, 0 to 1
     kind: str = "examples"
 
 
@@ -349,7 +366,13 @@ def examples(evidence: Mapping[str, Any]) -> Examples:
     items = evidence["items"]
     shown = tuple((str(item["id"]), str(item.get("caption") or "")) for item in items[:PICTURES])
     note = f"The first {PICTURES} of {len(items):,} are shown." if len(items) > PICTURES else ""
-    return Examples(evidence.get("title") or "", shown, note)
+    boxes = {
+        str(item["id"]): (left, top, right - left, bottom - top)
+        for item in items[:PICTURES]
+        if item.get("box")
+        for top, left, bottom, right in (map(float, item["box"]),)
+    }
+    return Examples(evidence.get("title") or "", shown, note, boxes)
 
 
 @dataclass(frozen=True)
@@ -372,6 +395,15 @@ def changed(evidence: Mapping[str, Any]) -> Changed:
     )
     note = f"The first {PICTURES} of {len(items):,} are shown." if len(items) > PICTURES else ""
     return Changed(evidence.get("title") or "", shown, note)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Evidence that an earlier finding shows as well; `anchor` is where."""
+
+    title: str
+    anchor: str
+    kind: str = "seen"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ PRINTS = {"weights_sha256": "Weights", "data_sha256": "Data"}
 TABLES = {
     "settings": "Settings",
     "training": "Training",
-    "tables": "What was made, and at what cost",
     "versions": "Versions",
 }
 
@@ -50,6 +49,53 @@ def first(facts: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d).*(Z|\+00:00)$", r"\1 \2 UTC", str(facts["started"])),
             "",
         )
+
+
+#: What tables are called by whoever has not read the code; others go by their own names.
+CALLED = {
+    "baseline": "Answers to the images as they are",
+    "rows": "Labels, splits and tags",
+    "scan": "Reading of all files",
+    "explanations": "Maps of where it looks",
+    "linear_baseline": "Linear model on the pixels",
+    "intervention": "Images changed on purpose",
+    "transplants": "Parts put into other images",
+    "properties": "Brightness, colour, size and the like",
+    "units": "Activations exchanged",
+    "counterfactuals": "Smallest changes that turn an answer",
+    "strangers": "Images of no class",
+    "peers": "Other networks",
+    "train_targets": "Labels of the training images",
+    "log": "Log of the training",
+}
+
+
+def costs(tables: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What was made, how many images it took and how long, changes of one kind together; a total at the end.
+
+    A table goes by its name and settings, as "intervention(count=200, intervention=fog, strength=1.0)".
+    """
+    rows: dict[str, tuple[int, float, int, int]] = {}
+    for table, cost in tables.items():
+        name, _, settings = str(table).partition("(")
+        change = re.search(r"\bintervention=(\w+)", settings)
+        called = CALLED.get(name, name.replace("_", " "))
+        called = f"{called}: {change[1].replace('_', ' ')}" if change else called
+        spent = re.fullmatch(r"([\d,]+) images seen, ([\d.]+) s", str(cost))
+        images, seconds, made, remembered = rows.get(called, (0, 0.0, 0, 0))
+        if spent:
+            rows[called] = (images + int(spent[1].replace(",", "")), seconds + float(spent[2]), made + 1, remembered)
+        else:
+            rows[called] = (images, seconds, made, remembered + 1)
+    told = [(name, *_spent(*row)) for name, row in rows.items()]
+    total = [("All", *_spent(*(sum(column) for column in zip(*rows.values(), strict=True))))] if len(rows) > 1 else []
+    return told + total
+
+
+def _spent(images: int, seconds: float, made: int, remembered: int) -> tuple[str, str]:
+    if not made:
+        return "\u2013", "remembered"
+    return _words.number(images), _words.duration(seconds) + (", some remembered" if remembered else "")
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:

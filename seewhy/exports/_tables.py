@@ -81,7 +81,7 @@ def curve(evidence: Mapping[str, Any]) -> Tabled:
 def table(evidence: Mapping[str, Any]) -> Tabled:
     """A table as it is; a column whose name begins with "share" holds shares."""
     names = [str(name) for name in evidence["columns"]]
-    columns = tuple(Column(name, "share" if _words.is_share(name) else "") for name in names)
+    columns = tuple(Column(name, "share" if _words.holds_shares(name) else "") for name in names)
     return Tabled("table", evidence.get("title") or "", columns, evidence["rows"])
 
 

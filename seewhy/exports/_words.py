@@ -55,6 +55,11 @@ def is_share(unit: str) -> bool:
     return unit == "probability" or unit.partition(" of ")[0] == "share"
 
 
+def holds_shares(column: str) -> bool:
+    """Whether a table's column holds shares: its name begins so."""
+    return column.partition(" ")[0].rstrip(",:") == "share"
+
+
 def is_difference(unit: str) -> bool:
     """Whether values of the unit are differences of shares, which are read as percentage points."""
     return unit == "difference of shares"
@@ -65,9 +70,9 @@ def number(value: float | None) -> str:
     if value is None:
         return "\u2013"
     if float(value).is_integer() and abs(value) < 1e15:
-        return _with_minus(f"{value:,.0f}")
+        return with_minus(f"{value:,.0f}")
     decimals = max(0, 2 - math.floor(math.log10(abs(value))))
-    return _with_minus(f"{value:,.{decimals}f}" if decimals <= 6 else f"{value:.2e}")
+    return with_minus(f"{value:,.{decimals}f}" if decimals <= 6 else f"{value:.2e}")
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -75,9 +80,9 @@ def quantity(value: float | None, unit: str) -> str:
     if value is None:
         return "\u2013"
     if is_share(unit):
-        return _with_minus(wording.percent(value))
+        return with_minus(wording.percent(value))
     if is_difference(unit):
-        return _with_minus(wording.points(value))
+        return with_minus(wording.points(value))
     return number(value) if unit in ("", "count") else f"{number(value)} {unit}"
 
 
@@ -89,7 +94,8 @@ def bounds(low: float | None, high: float | None, unit: str) -> str:
     return f"{ends[0].removesuffix(' %').removesuffix(' points')} to {ends[1]}"
 
 
-def _with_minus(text: str) -> str:
+def with_minus(text: str) -> str:
+    """A number's text with a minus sign instead of a hyphen."""
     return text.replace("-", "\u2212")
 
 
@@ -111,7 +117,7 @@ def plain(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "\u2013"}[value]
     if isinstance(value, (int, float)):
-        return number(value) if float(value).is_integer() else _with_minus(f"{value:,.4g}")
+        return number(value) if float(value).is_integer() else with_minus(f"{value:,.4g}")
     return str(value)
 
 
@@ -134,6 +140,16 @@ class Verdict:
 def attention(report: Report) -> list[Finding]:
     """The findings a reader must not miss: moderate and worse."""
     return [finding for finding in report.findings if SEVERITIES.index(finding.severity) >= 2]
+
+
+def gravest(report: Report, most: int) -> tuple[list[Finding], list[Finding]]:
+    """What to say first of what needs attention, one finding an audit, and all the rest of it."""
+    needing = attention(report)
+    of_audit: dict[str, Finding] = {}
+    for finding in needing:
+        of_audit.setdefault(finding.audit, finding)
+    first = list(of_audit.values())[:most]
+    return first, [finding for finding in needing if finding not in first]
 
 
 def verdict(report: Report) -> Verdict:

@@ -39,8 +39,8 @@ LARGEST = 5_000_000
 #: Longer side of a picture in pixels: of a named example, and of an explanation.
 EXAMPLE_SIDE, EXPLANATION_SIDE = 96, 144
 
-#: How many findings the verdict names one by one.
-NAMED_AT_ONCE = 8
+#: How many findings the verdict says first; the others that need attention are folded under them.
+SAID_FIRST = 3
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -149,13 +149,14 @@ def _page(
 ) -> str:
     """The page with the pictures that the album holds."""
     head = _words.headline_finding(report)
+    first, further = _words.gravest(report, SAID_FIRST)
     style, script = (_static(name) for name in ("report.css", "report.js"))
     facts, template = report.facts, _environment().get_template("report.html")
     return template.render(
         verdict=_words.verdict(report),
         head=next((each for each in shown if each.finding is head), None),
-        attention=shown[: min(len(_words.attention(report)), NAMED_AT_ONCE)],
-        further=max(len(_words.attention(report)) - NAMED_AT_ONCE, 0),
+        first=[each for finding in first for each in shown if each.finding is finding],
+        further=[each for finding in further for each in shown if each.finding is finding],
         pillars=[
             (pillar, _words.QUESTIONS[pillar], [each for each in shown if each.finding.pillar == pillar])
             for pillar in PILLARS
@@ -166,6 +167,7 @@ def _page(
         command=str(facts.get("command") or ""),
         prints=[(words, str(facts[key])) for key, words in _facts.PRINTS.items() if facts.get(key)],
         details=[(words, _facts.flat(facts[key])) for key, words in _facts.TABLES.items() if facts.get(key)],
+        costs=_facts.costs(facts.get("tables") or {}),
         throughout=_throughout(report),
         notes=list(_notes(report, detail, album, images=images)),
         album=album,
@@ -184,6 +186,7 @@ def _shown(report: Report, told: list[dict[str, Any]]) -> Iterator[Shown]:
     `told` are the same findings as plain JSON.
     """
     taken: Counter[str] = Counter()
+    drawn: dict[str, str] = {}
     throughout = _throughout(report)
     head = _words.headline_finding(report)
     for finding, plain in zip(report.findings, told, strict=True):
@@ -194,16 +197,17 @@ def _shown(report: Report, told: list[dict[str, Any]]) -> Iterator[Shown]:
         if finding.examples and not pictured:
             items = [{"id": id} for id in finding.examples]
             evidence.append({"kind": "examples", "title": "Examples", "items": items})
+        anchor = anchor if taken[anchor] == 1 else f"{anchor}-{taken[anchor]}"
         yield Shown(
             finding,
-            anchor if taken[anchor] == 1 else f"{anchor}-{taken[anchor]}",
+            anchor,
             _words.mark(finding),
             _words.severity_word(finding),
             "" if finding.value is None else _words.quantity(finding.value, finding.unit),
             _words.bounds(finding.low, finding.high, finding.unit),
             _axes.interval(finding),
-            tuple(_drawing(entry, report) for entry in evidence),
-            finding.severity == "none" and not finding.found and finding is not head,
+            tuple(_once(entry, drawn, anchor) or _drawing(entry, report) for entry in evidence),
+            finding.severity == "none" and finding is not head and not _is_overview(finding),
             tuple(doubt for doubt in finding.doubts if doubt not in throughout),
             tuple(_measured(finding, plain["settings"], throughout)),
         )
@@ -228,6 +232,20 @@ def _measured(finding: Finding, settings: Mapping[str, Any], throughout: list[st
     if finding.source:
         yield "Source", finding.source
     yield from (("Reason for doubt", doubt) for doubt in finding.doubts if doubt in throughout)
+
+
+def _is_overview(finding: Finding) -> bool:
+    """Whether it tells what an audit found in all: its id ends so."""
+    return bool(finding.found) and finding.id.partition(":")[2] == "all"
+
+
+def _once(evidence: Mapping[str, Any], drawn: dict[str, str], anchor: str) -> _charts.Seen | None:
+    """Where the same chart is drawn already, if it is; `drawn` learns the anchor of each that is not."""
+    if evidence.get("kind") not in ("bars", "table", "graph", "matrix"):
+        return None
+    text = json.dumps(evidence, sort_keys=True)
+    earlier = drawn.setdefault(text, anchor)
+    return None if earlier == anchor else _charts.Seen(str(evidence.get("title") or "The same"), earlier)
 
 
 def _drawing(evidence: Mapping[str, Any], report: Report) -> Any:
@@ -371,6 +389,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["tied"] = lambda text: re.sub(r"(?<=\d) %", "\u00a0%", text)
+    environment.filters["tied"] = lambda text: re.sub(
+        r"(?<=\d) (?=%)|(?<=\bp) (?=[<=])|(?<=[<=]) (?=\d)", "\u00a0", text
+    )
     environment.filters["pc"] = lambda fraction: f"{100 * fraction:.2f}%"
     return environment

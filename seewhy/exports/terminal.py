@@ -1,7 +1,8 @@
 """What does the report say, in a screenful of text?
 
-The verdict first, then the findings, most severe first. Names of files and classes are shown, never obeyed: no markup,
-no escape sequence. Colour goes where the terminal has it and NO_COLOR is not set.
+The verdict first, then what needs attention first, with what would mend it, and how many findings each question has. A
+short report, or one that is asked for whole, lists all findings instead, most severe first. Names of files and classes
+are shown, never obeyed: no markup, no escape sequence. Colour goes where the terminal has it and NO_COLOR is not set.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from rich.text import Text
 
 from seewhy.exports import _words
 from seewhy.storage import files
-from seewhy.types import Finding, Report
+from seewhy.types import PILLARS, Finding, Report
 
 #: What the file is called unless someone says otherwise.
 FILE = "report.txt"
+#: Up to so many findings are all listed; of more, so many that need attention are said.
+FEW, SAID_FIRST = 12, 3
 #: Symbol, its stand-in where the terminal knows no such letter, and style, by what `_words.mark` says.
 MARKS = {
     "critical": ("\u2716", "X", "bold magenta"),
@@ -32,22 +35,68 @@ MARKS = {
 
 
 def write(report: Report, path: str | Path, *, width: int = 100) -> Path:
-    """Write the summary as plain text."""
+    """Write all findings as plain text."""
     page = io.StringIO()
-    render(report, Console(file=page, width=width, no_color=True, force_terminal=False))
+    render(report, Console(file=page, width=width, no_color=True, force_terminal=False), whole=True)
     files.write_text(path, page.getvalue())
     return Path(path)
 
 
-def render(report: Report, console: Console | None = None, *, width: int | None = None) -> None:
-    """Print the summary to a console, by default standard output."""
+def render(report: Report, console: Console | None = None, *, width: int | None = None, whole: bool = False) -> None:
+    """Print a screenful, or the `whole`, to a console, by default standard output."""
     console = console or Console(width=width)
     verdict = _words.verdict(report)
     console.print()
     console.print(_text(f"{str(verdict)[:1].upper()}{str(verdict)[1:]}.", console, "bold"))
-    if report.facts.get("network"):
+    whole = whole or len(report.findings) <= FEW
+    if whole and report.facts.get("network"):
         reason = f": {report.facts['network_reason']}" if report.facts.get("network_reason") else ""
         console.print(_text(f"{_words.plain(report.facts['network'])}{reason}", console, "dim"))
+    if whole:
+        _list(report, console)
+    else:
+        _summary(report, console)
+
+
+def _summary(report: Report, console: Console) -> None:
+    """What needs attention first, then a line a question."""
+    first, further = _words.gravest(report, SAID_FIRST)
+    table = Table(box=None, padding=(0, 1), show_header=False, expand=True)
+    table.add_column("severity", no_wrap=True, min_width=11)
+    table.add_column("finding", ratio=1, overflow="fold")
+    for finding in first:
+        table.add_row(*_row(finding, console)[:2])
+        if finding.mitigation:
+            table.add_row("", _text(f"To mend it: {finding.mitigation}", console, "dim"))
+    if further:
+        table.add_row(
+            "", _text(f"{len(further):,} more {'needs' if len(further) == 1 else 'need'} attention.", console)
+        )
+    console.print(Padding(table, (1, 0, 0, 0)))
+    questions = Table(box=None, padding=(0, 1), show_header=False)
+    for pillar in PILLARS:
+        members = [finding for finding in report.findings if finding.pillar == pillar]
+        if members:
+            questions.add_row(_words.QUESTIONS[pillar], _tally(members, console))
+    console.print(Padding(questions, (1, 0, 0, 0)))
+    console.print(_text(f"All {len(report.findings):,} findings: seewhy report RUN --export terminal", console, "dim"))
+
+
+def _tally(members: list[Finding], console: Console) -> Text:
+    """How many findings of each severity, most severe first."""
+    found = {_words.mark(finding): _words.severity_word(finding) for finding in members}
+    parts = []
+    for mark in (mark for mark in MARKS if mark in found):
+        count = sum(_words.mark(finding) == mark for finding in members)
+        symbol, stand_in, style = MARKS[mark]
+        sign = symbol if _can_show(symbol, console) else stand_in
+        told = f"{sign} {count:,}{'' if mark == 'none' else f' {found[mark]}'}"
+        parts.append(Text(told.replace(" ", "\u00a0") if _can_show("\u00a0", console) else told, style))
+    return Text(", ").join(parts)
+
+
+def _list(report: Report, console: Console) -> None:
+    """All findings."""
     if not report.findings:
         return
     table = Table(box=None, padding=(0, 1), show_header=True, header_style="dim", expand=True)

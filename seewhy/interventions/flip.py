@@ -14,7 +14,7 @@ import torch
 from seewhy.interventions._moving import carried, rearranged
 from seewhy.types import Batch
 
-changes, keeps, exact = "which side is which", "what is there, and its size", True
+changes, keeps, exact = "left and right", "what is there, and its size", True
 
 
 def apply(

@@ -15,7 +15,7 @@ from seewhy import chance
 from seewhy.interventions._moving import carried, rearranged
 from seewhy.types import Batch
 
-changes, keeps, exact = "where everything lies", "what is there, and its size", True
+changes, keeps, exact = "the position of everything", "what is there, and its size", True
 nuisance = True
 strengths = (1 / 32, 1 / 16, 1 / 8)
 

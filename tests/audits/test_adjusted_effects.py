@@ -41,8 +41,9 @@ def test_what_the_scanner_does_is_found_with_its_ratio_and_its_e_value():
     assert finding.found
     assert finding.value == pytest.approx(0.2, abs=0.05)
     assert finding.severity in ("minor", "moderate")
-    assert "its E-value" in finding.statement
+    assert "With 'age' held alike, scanner 'B' has more errors: " in finding.statement
     assert "this rests on the graph that was stated" in finding.doubts[0]
+    assert "its E-value" in finding.doubts[1]
     graph = finding.evidence[0]
     assert {node["name"]: node["role"] for node in graph["nodes"]} == {
         "age": "held alike",

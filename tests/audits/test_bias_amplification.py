@@ -36,7 +36,8 @@ def test_a_network_that_goes_by_the_group_amplifies():
     ]
     assert found.value == pytest.approx(np.mean(truth))
     assert found.low < np.mean(truth) < found.high
-    assert "of what it calls 'cook'" in found.statement
+    assert "By 'sex', the network ties classes to a group more than the labels do: by " in found.statement
+    assert any(doubt.startswith("Of what it calls 'cook'") for doubt in found.doubts)
 
 
 def test_the_training_images_say_where_a_class_leans():

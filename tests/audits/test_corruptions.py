@@ -47,7 +47,7 @@ def test_the_mean_corruption_error_is_the_mean_over_kinds_and_severities():
     assert finding.low < finding.value < finding.high
     assert finding.found
     assert finding.severity == "minor"
-    assert finding.statement.startswith("Under 2 kinds of corruption, at severity 1, 3 and 5, the network is wrong on")
+    assert finding.statement.startswith("Under 2 kinds of corruption the network is wrong on")
     assert finding.evidence[0]["rows"][0][0] == "fog"
     assert finding.evidence[0]["rows"][0][1] == pytest.approx(np.mean(hard < 0.2))
 
@@ -56,7 +56,7 @@ def test_a_reference_normalises_kind_by_kind():
     finding = found({"fog": (0.2, 0.4, 0.6), "snow": (0.1, 0.1, 0.1)}, reference=(0.8, 0.1))["mean"]
     rows = {row[0]: row[4] for row in finding.evidence[0]["rows"]}
     assert finding.settings["mce"] == pytest.approx((rows["fog"] / 0.8 + rows["snow"] / 0.1) / 2)
-    assert "relative to the named reference the mCE is" in finding.statement
+    assert "relative to the named reference the mean corruption error is" in finding.statement
     with pytest.raises(ValueError, match="has 1 number for 2 kinds; it needs one a kind, each above 0"):
         found({"fog": (0.2, 0.4, 0.6), "snow": (0.1, 0.1, 0.1)}, reference=(0.8,))
 
@@ -65,9 +65,8 @@ def test_the_kinds_that_hurt_are_named_the_worst_first_and_the_others_are_not():
     finding = found({"contrast": (0.1, 0.1, 0.11), "fog": (0.2, 0.3, 0.4), "snow": (0.3, 0.5, 0.8)})["kinds"]
     assert finding.found
     assert finding.severity == "moderate"
-    assert (
-        "2 of 3 kinds of corruption clearly make the network wrong more often, the worst first: snow ("
-        in finding.statement
+    assert finding.statement.startswith(
+        "2 of 3 kinds of corruption clearly make the network wrong more often on 200 images, the worst first: snow ("
     )
     assert "contrast" not in finding.statement
     assert [row["name"] for row in finding.evidence[0]["rows"]] == ["snow", "fog", "contrast"]

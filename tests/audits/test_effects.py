@@ -59,13 +59,14 @@ def test_an_effect_of_one_is_one(change):
     assert finding.found
     assert finding.value == 1.0
     assert finding.severity == "serious"
-    assert (
-        "With the background changed and the object kept (background), the answer changes for 100 %"
-        in finding.statement
+    assert finding.statement == (
+        "With only the background changed, the answer changes for 100 % of 200 images, under its placebo for 0 %: an "
+        "effect of 100.0 points (95 % interval 97.3 to 100.0)."
     )
-    assert "it is right 100.0 points less often than before" in finding.statement
-    assert "its log-odds by -4.00" in finding.statement
-    (pairs, table) = finding.evidence
+    (pairs, moves, table) = finding.evidence
+    moved = {row[0]: row[1] for row in moves["rows"]}
+    assert moved["share right"] == -1
+    assert moved["log-odds of the true class"] == pytest.approx(-4)
     assert pairs["kind"] == "changed"
     assert pairs["items"][0]["caption"] == "'cat' 90.0 %, then 'dog' 90.0 %"
     assert [row[0] for row in table["rows"]] == ["all", "class cat", "class dog", "sex f", "sex m"]
@@ -81,7 +82,10 @@ def test_what_is_borrowed_from_another_class_is_told_from_what_is_borrowed_from_
     finding = list(effects.check(Tables(made, before.classes, "test", 0), interventions=("background",)))[1]
     assert finding.value == 1.0
     assert finding.found
-    assert "right for 0 % of 200 images where what comes is from another class, and for 100 %" in finding.statement
+    assert finding.statement.startswith(
+        "With the background taken from another class the answer is right for 0 % of 200 images, from the same class "
+        "for 100 %: an effect of "
+    )
 
 
 def test_what_the_placebo_does_as_well_is_no_effect(change):
@@ -102,7 +106,7 @@ def test_a_change_that_changes_nothing_is_told_so(change):
     findings = found(np.zeros(N, bool), np.zeros(N, bool))
     assert findings["background"].value == 0
     assert findings["background"].found is False
-    assert "it is right as often as before" in findings["background"].statement
+    assert "no clear effect of 0.0 points" in findings["background"].statement
     assert findings["all"].statement == "None of 1 change made on purpose clearly changes the answers to 200 images."
 
 

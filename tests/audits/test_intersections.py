@@ -24,7 +24,7 @@ def test_a_cell_that_is_worse_than_its_groups_is_named_with_how_much():
     cell = found["intersections:sex f, age young"]
     assert cell.severity == "serious"
     assert cell.low > 0
-    assert "points below what its groups alone would lead to expect" in cell.statement
+    assert "points below what its groups alone would lead to expect" in cell.doubts[0]
     assert found["intersections:all"].statement.startswith("Of 4 cells in which groups meet, 1 is clearly worse")
     table = found["intersections:all"].evidence[1]
     assert table["rows"][0][0] == "sex f, age young"

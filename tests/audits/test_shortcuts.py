@@ -16,8 +16,10 @@ def test_a_mark_that_carries_its_class_is_named_with_its_place_and_how_often_it_
     found = checked(transplanted(40, effects={("cat", 17): 4.0, ("cat", 15): 4.0, ("dog", 15): 4.0}))
     mark = found["shortcuts:mark:cat"]
     assert list(found) == ["shortcuts:mark:cat"]  # the cell that holds it is not named again
-    assert "A mark in the lower right corner (6 x 4 pixels) carries 'cat' along" in mark.statement
-    assert "the same in 90.0 % of the training images of 'cat' and in 4.0 % of all others" in mark.statement
+    assert "A mark in the lower right corner (6 x 4 pixels) stands in for 'cat': put into" in mark.statement
+    assert "the same in 90.0 % of the training images of 'cat' and in 4.0 % of all others" in mark.doubts[0]
+    donated = mark.evidence[0]["items"]
+    assert {tuple(item["box"]) for item in donated} == {tuple(side / 32 for side in mark.settings["box"])}
     assert mark.severity == "critical"
     assert mark.settings["logodds"] == pytest.approx(4, abs=0.6)
     assert mark.low <= mark.value <= mark.high

@@ -42,7 +42,10 @@ def test_without_a_name_it_asks_for_one():
 
 def test_strangers_far_off_are_told_by_the_score_that_tells_them():
     finding, columns = found(4.0)
-    assert finding.statement.startswith("The network tells 200 strangers ('others/') from 200 test images: by energy,")
+    assert finding.statement.startswith(
+        "The network tells 200 strangers ('others/') from 200 test images: a stranger scores higher by energy with a "
+    )
+    assert finding.doubts[0].startswith("Where 95 % of the test images pass, ")
     assert finding.severity == "none"
     assert finding.low <= finding.value <= finding.high
     threshold = np.sort(columns["energy"][:200])[189]

@@ -33,7 +33,7 @@ def test_a_pair_that_never_occurs_is_named():
     labels = np.array(["nurse"] * 100 + ["doctor"] * 100)
     sex = np.array(["f"] * 100 + ["f"] * 50 + ["m"] * 50)
     told = checked(labels, sex=sex)["tags_and_labels:sex"]
-    assert "Never together, though chance would bring them: 'nurse' with 'm'." in told.statement
+    assert told.doubts[0] == "Never together, though chance would bring them: 'nurse' with 'm'."
 
 
 def test_cramers_v_is_the_correlation_of_two_large_binary_columns_and_zero_by_chance():

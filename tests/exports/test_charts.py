@@ -53,6 +53,21 @@ def test_a_matrix_shades_by_the_share_of_the_row():
     assert (none.level, none.text, empty.level) == (0, "\u00b7", 0)
 
 
+def test_a_matrix_of_other_things_than_classes_has_nothing_wrong_in_it():
+    drawn = _charts.matrix({"rows": ["sea", "sand"], "columns": ["cat", "dog"], "counts": [[9, 1], [0, 10]]})
+    assert all(cell.same for _, cells in drawn.rows for cell in cells)
+    measured = _charts.matrix({"rows": ["a"], "columns": ["b", "c"], "counts": [[0.84, -0.03]]})
+    ((_, cells),) = measured.rows
+    assert [(cell.text, cell.level) for cell in cells] == [("0.84", 5), ("\u22120.03", 0)]
+    assert measured.shading == "the value"
+
+
+def test_a_row_that_is_named_a_share_holds_differences_of_shares():
+    rows = [["share right", -0.021, -0.04, 1], ["nats", 0.5, 0.4, 1]]
+    drawn = _charts.table({"columns": ["what", "moves by", "low", "n"], "rows": rows})
+    assert drawn.rows == (("share right", "\u22122.1 points", "\u22124.0", "1"), ("nats", "0.5", "0.4", "1"))
+
+
 def test_of_a_large_matrix_the_classes_that_are_mixed_up_are_shown():
     names = [f"class {place}" for place in range(200)]
     counts = [[50 * (row == column) for column in range(200)] for row in range(200)]

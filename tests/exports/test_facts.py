@@ -19,6 +19,22 @@ def test_the_facts_that_are_there_are_told_in_words():
     assert list(_facts.first({})) == []
 
 
+def test_what_tables_cost_is_told_in_words_with_a_total():
+    tables = {
+        "baseline": "remembered",
+        "intervention(count=200, intervention=fog, strength=1.0)": "200 images seen, 0.3 s",
+        "intervention(count=200, intervention=fog, strength=3.0)": "1,200 images seen, 0.5 s",
+        "my_table(of=cats)": "5 images seen, 61.0 s",
+    }
+    assert _facts.costs(tables) == [
+        ("Answers to the images as they are", "\u2013", "remembered"),
+        ("Images changed on purpose: fog", "1,400", "0.800 s"),
+        ("my table", "5", "1 min 01 s"),
+        ("All", "1,405", "1 min 02 s, some remembered"),
+    ]
+    assert _facts.costs({}) == []
+
+
 def test_nested_settings_become_rows():
     rows = _facts.flat({"optimizer": {"name": "AdamW", "rate": 0.003}, "epochs": 30})
     assert rows == [("optimizer.name", "AdamW"), ("optimizer.rate", "0.003"), ("epochs", "30")]

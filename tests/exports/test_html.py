@@ -175,12 +175,71 @@ def test_a_doubt_that_many_findings_share_is_said_once_and_kept_with_each():
     assert text.count("<dt><bdi>Reason for doubt</bdi></dt><dd><bdi>Rows are independent.</bdi></dd>") == 4
 
 
-def test_evidence_of_a_finding_without_concern_is_folded_away():
-    table = {"kind": "table", "title": "T", "columns": ["a"], "rows": [[1]]}
-    shown = html.render(Report({}, (finding("a", evidence=(table,)),)))
-    folded = html.render(Report({}, (finding("a", evidence=(table,), found=False, severity="none"),)))
-    assert "What was looked at" not in shown
-    assert "What was looked at" in folded
+@pytest.mark.parametrize(
+    ("subject", "fields", "folded"),
+    [
+        ("a", {}, False),
+        ("a", {"found": False, "severity": "none"}, True),
+        ("a", {"severity": "none"}, True),
+        ("all", {"severity": "none"}, False),
+        ("all", {"found": False, "severity": "none"}, True),
+    ],
+)
+def test_a_finding_without_concern_is_its_sentence_with_the_rest_folded_unless_it_tells_what_was_found_in_all(
+    subject, fields, folded
+):
+    page = Page(html.render(Report({}, (finding(subject, **fields),))))
+    (article,) = page.all("article")
+    assert ("folded" in article["class"].split()) == folded
+
+
+def test_the_page_says_three_things_first_each_of_another_audit_with_what_would_mend_it():
+    told = tuple(
+        finding(f"{audit}{place}", audit=audit, severity="serious", mitigation=f"Mend {audit}{place}.")
+        for audit in "abcd"
+        for place in range(3)
+    )
+    text = Page(html.render(Report({}, told))).text
+    first, _, further = text.partition("At a glance")[0].partition("9 more that need attention")
+    assert [f"Of {name}." in first for name in ("a0", "b0", "c0", "d0", "a1")] == [True, True, True, False, False]
+    assert "Mend a0." in first
+    assert "Of d2." in further
+
+
+def test_a_chart_that_two_findings_share_is_drawn_once():
+    table = {"kind": "table", "title": "Shared", "columns": ["a"], "rows": [["told"]]}
+    page = Page(html.render(Report({}, (finding("a", evidence=(table,)), finding("b", evidence=(table,))))))
+    assert len([each for each in page.all("table") if each["class"] == "plain"]) == 1
+    assert "Shared: shown above." in page.text
+    assert {"href": "#toy-a"} in page.all("a")
+
+
+def test_an_example_without_a_picture_is_named_and_leaves_no_empty_box(rich):
+    items = [{"id": id, "caption": "seen"} for id in (*list(rich.images)[:1], "lost.jpg")]
+    shown = finding("a", evidence=({"kind": "examples", "title": "Some", "items": items},))
+    page = Page(html.render(Report({}, (shown,), (), rich.images)))
+    assert "Without a picture here: lost.jpg." in page.text
+    assert not any("missing" in each.get("class", "") for _, each in page.elements)
+
+
+def test_a_place_that_is_meant_is_framed(rich):
+    items = [{"id": next(iter(rich.images)), "caption": "seen", "box": [0.0, 0.25, 0.5, 1.0]}]
+    shown = finding("a", evidence=({"kind": "examples", "title": "Some", "items": items},))
+    page = Page(html.render(Report({}, (shown,), (), rich.images)))
+    frames = [each for each in page.all("rect") if each.get("class", "").startswith("frame")]
+    (window,) = (each["viewbox"].split() for each in page.all("svg") if each.get("class") == "picture")
+    left, top, width, height = map(float, window)
+    assert len(frames) == 2
+    assert [float(frames[0][name]) for name in ("x", "y", "width", "height")] == [
+        left + width / 4, top, width * 3 / 4, height / 2
+    ]  # fmt: skip
+
+
+def test_what_was_made_is_told_in_words():
+    facts = {"tables": {"intervention(count=9, intervention=fog)": "9 images seen, 0.1 s"}}
+    text = Page(html.render(Report(facts, ()))).text
+    assert "Images changed on purpose: fog" in text
+    assert "intervention(" not in text
 
 
 def test_evidence_that_cannot_be_drawn_leaves_a_note_in_its_place():
@@ -213,8 +272,9 @@ def test_a_report_on_50000_images_stays_under_five_megabytes_and_keeps_every_fin
 
 
 def test_where_even_the_charts_are_too_much_the_findings_stay():
-    wide = {"kind": "table", "title": "T", "columns": list("abcdefghijkl"), "rows": [["y" * 150] * 12] * 60}
-    text = html.render(Report({}, tuple(finding(str(place), evidence=(wide,)) for place in range(60))))
+    wide = {"kind": "table", "columns": list("abcdefghijkl"), "rows": [["y" * 150] * 12] * 60}
+    told = (finding(str(place), evidence=({**wide, "title": f"T{place}"},)) for place in range(60))
+    text = html.render(Report({}, tuple(told)))
     assert len(text.encode()) <= html.LARGEST
     assert text.count("<article") == 60
     assert "charts are left out" in text

@@ -25,6 +25,23 @@ def test_the_verdict_comes_first_and_then_the_gravest_finding(rich):
     assert "\u25cb not checked" in marked[-1] or any("not checked" in line for line in marked)
 
 
+def test_a_long_report_is_a_screenful_and_whole_where_it_is_asked_for(tmp_path):
+    told = [
+        Finding(f"{audit}:{place}", audit, "cause", f"Found {audit} {place}.", found=True, severity="serious")
+        for audit in ("first", "second", "third", "fourth")
+        for place in range(10)
+    ]
+    report = Report({}, (*told[:1], toy("Nothing.", found=False), *told[1:]))
+    lines = printed(report).splitlines()
+    assert len(lines) < 24
+    assert [line.split()[-2] for line in lines if line.split()[-1:] == ["0."]] == ["first", "second", "third"]
+    assert "37 more need attention." in printed(report)
+    assert "Because of what does it decide?  \u25b2\u00a040\u00a0serious" in printed(report)
+    assert "All 41 findings" in printed(report)
+    path = terminal.write(report, tmp_path / "report.txt")
+    assert path.read_text(encoding="utf-8").count("Found ") == 40
+
+
 def test_names_are_shown_and_not_obeyed(hostile):
     text = printed(Report({}, tuple(toy(f"Of {name}.", found=True) for name in hostile)), force_terminal=True)
     assert "[bold red]{{ 7 * 7 }}[/bold red]" in text

@@ -36,7 +36,7 @@ def test_a_mark_is_found_by_its_pixels_and_nothing_else_moves_a_network_that_rea
     assert not (trials["turned"] & (trials["effect"] <= 0)).any()
     found = list(shortcuts.check(Tables({NEED: table}, ("cross", "disc"))))
     assert [each.id for each in found] == ["shortcuts:mark:cross"]
-    assert "A mark in the upper left corner (6 x 6 pixels) carries 'cross' along" in found[0].statement
+    assert "A mark in the upper left corner (6 x 6 pixels) stands in for 'cross'" in found[0].statement
     assert found[0].severity == "critical"
 
 

@@ -14,6 +14,16 @@ const reach = () => {
 reach();
 addEventListener("resize", reach);
 addEventListener("toggle", reach, true);
+const unfold = () => {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  const own = target.querySelector(":scope > details");
+  if (own) own.open = true;
+  for (let each = target.closest("details"); each; each = each.parentElement.closest("details")) each.open = true;
+  target.scrollIntoView();
+};
+unfold();
+addEventListener("hashchange", unfold);
 let opened = [];
 addEventListener("beforeprint", () => {
   opened = [...document.querySelectorAll("details:not([open]):not(.data)")];
