@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 import platform
@@ -376,8 +377,10 @@ def find_rate(
     return (yield from rate_finder.find(loop))
 
 
+@functools.cache
 def code_version() -> str:
-    """A name for the code that makes tables: any change of it makes what is remembered stale."""
+    """A name for the code that makes tables: any change of it makes what is remembered stale. Read once: what changes
+    while a process runs is not the code that it runs."""
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
