@@ -31,7 +31,7 @@ MOST_MEMORY, MOST_SECONDS = 12_000_000_000, 900
 
 def written(rows: int, folder: Path) -> None:
     """Write a table of predictions, right on nine of ten, and on seven of ten of the last scanner."""
-    from seewhy import predicting
+    from seewhy.storage import predicted
     from seewhy.types import PREDICTION_COLUMNS, Predictions
 
     random = np.random.default_rng(0)
@@ -59,7 +59,7 @@ def written(rows: int, folder: Path) -> None:
     for name, values in tags.items():
         table = table.append_column(f"tag:{name}", pa.array(values if name == "age" else np.array(CLASSES)[values]))
     embeddings = random.normal(0, 1, (rows, 64)).astype(np.float16)
-    predicting.save(Predictions(table, CLASSES, None, logs.astype(np.float16), embeddings), folder)
+    predicted.save(Predictions(table, CLASSES, None, logs.astype(np.float16), embeddings), folder)
     plain = table.drop_columns(["condition", "loss", "logodds_true", *PREDICTION_COLUMNS.names[8:]])
     pa.parquet.write_table(plain, folder / "table.parquet")
 
@@ -80,16 +80,17 @@ def audits() -> list[str]:
 
 def job(what: str, folder: Path) -> Callable[[], object]:
     """The thing to measure, with all it needs read before."""
-    from seewhy import auditing, predicting, shelf
+    from seewhy import auditing, shelf
     from seewhy.settings import Settings
+    from seewhy.storage import predicted
     from seewhy.types import Need, Tables
 
     if what == "whole":
         settings = Settings(data=str(folder / "table.parquet"))
         return lambda: list(auditing.audit(settings, out=folder / "run"))
     if what == "read":
-        return lambda: predicting.from_table(folder / "table.parquet")
-    module, predictions = shelf.load("audits", what), predicting.load(folder)
+        return lambda: predicted.from_table(folder / "table.parquet")
+    module, predictions = shelf.load("audits", what), predicted.load(folder)
     absent = {need: "it is not measured here" for need in module.needs() if need != Need("baseline")}
     tables = Tables({Need("baseline"): predictions}, predictions.classes, absent=absent)
 

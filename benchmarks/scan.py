@@ -22,7 +22,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import zoo
 
-from seewhy import data, scanning
+from seewhy import data
+from seewhy.material import scanning
 
 
 def made(folder: Path, files: int, side: int, broken: int) -> set[str]:

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from seewhy import fitting, shelf
-from seewhy.cache import Cache
-from seewhy.decoding import decode
-from seewhy.imaging import encode_png
+from seewhy import shelf
+from seewhy.images.decoding import decode
+from seewhy.images.imaging import encode_png
+from seewhy.material import opening
 from seewhy.planner import Planner
 from seewhy.settings import Settings
+from seewhy.storage.cache import Cache
+from seewhy.training import fitting
 from seewhy.types import Tables, finished
 
 PICTURE = Path(__file__).parent / "images" / "counterfactuals.png"
@@ -30,7 +32,7 @@ def planner(folder: str) -> Planner:
     """A network that learnt a world in which the background goes along with the label, until the test."""
     settings, cache = Settings(data=WORLD, steps=150, threads=1), Cache(Path(folder) / "cache")
     model, _ = finished(fitting.train(settings, out=Path(folder) / "run", cache=cache))
-    return Planner(settings, cache, {}, finished(fitting.open_material(settings, cache)), model)
+    return Planner(settings, cache, {}, finished(opening.open_material(settings, cache)), model)
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from seewhy import calibration, metrics, significance, statistics
+from seewhy.statistics import calibration, differences, intervals, metrics, significance
 
 PAGE = Path(__file__).parent / "statistics.md"
 SHARES = np.linspace(0.0005, 0.9995, 1999)
@@ -24,7 +24,7 @@ def wilson() -> Iterator[list[object]]:
     """Exact: no table is drawn."""
     for n in (20, 50, 200):
         counts = np.arange(n + 1)
-        low, high = statistics.wilson(counts, np.full(n + 1, n))
+        low, high = intervals.wilson(counts, np.full(n + 1, n))
         holds = (low <= SHARES[:, None]) & (SHARES[:, None] <= high)
         covered = (stats.binom.pmf(counts, n, SHARES[:, None]) * holds).sum(1)
         yield ["a share (Wilson, Poisson ends)", f"n = {n}", covered.mean(), covered.min()]
@@ -35,7 +35,7 @@ def newcombe() -> Iterator[list[object]]:
     for n in (20, 50, 200):
         counts = np.arange(n + 1)
         a, b = np.meshgrid(counts, counts, indexing="ij")
-        low, high = statistics.newcombe(a, n, b, n)
+        low, high = differences.newcombe(a, n, b, n)
         covered = []
         for first in np.linspace(0.05, 0.95, 10):
             for second in np.linspace(0.05, 0.95, 10):
@@ -58,12 +58,12 @@ def paired(tables: int) -> Iterator[list[object]]:
         yield ["before and after (Newcombe, paired)", f"n = {n}, {flips:.0%} change", np.mean(covered), min(covered)]
 
 
-def _paired(row: np.ndarray) -> statistics.Estimate:
+def _paired(row: np.ndarray) -> intervals.Estimate:
     first, second = np.repeat([1, 1, 0, 0], row), np.repeat([1, 0, 1, 0], row)
-    return statistics.paired_difference(first.astype(float), second.astype(float))[0]
+    return differences.paired(first.astype(float), second.astype(float))[0]
 
 
-def _holds(estimate: statistics.Estimate, truth: float) -> bool:
+def _holds(estimate: intervals.Estimate, truth: float) -> bool:
     return estimate.low - 1e-12 <= truth <= estimate.high + 1e-12
 
 
@@ -79,7 +79,7 @@ def units(tables: int) -> Iterator[list[object]]:
                 for _ in range(tables):
                     own = _logistic(middle + sd * random.standard_normal(patients))
                     right = (random.random(len(unit)) < own[unit]).astype(float)
-                    held.append(_holds(statistics.rate(right, unit=unit), truth))
+                    held.append(_holds(intervals.rate(right, unit=unit), truth))
                 covered.append(np.mean(held))
         yield ["a share over patients", f"{patients} patients of {each} images", np.mean(covered), min(covered)]
 
@@ -94,7 +94,7 @@ def pooled(tables: int) -> Iterator[list[object]]:
             for _ in range(tables // 2):
                 truth = _logistic(middle + sd * random.standard_normal(16))
                 n = random.integers(5, 40, 16)
-                found = statistics.pooled(random.binomial(n, truth), n)
+                found = intervals.pooled(random.binomial(n, truth), n)
                 held.append(np.mean((found.low <= truth) & (truth <= found.high)))
             covered.append(np.mean(held))
     yield ["small cells, drawn together", "16 cells of 5 to 40 images", np.mean(covered), min(covered)]
@@ -209,7 +209,7 @@ def power(tables: int) -> Iterator[list[object]]:
         shares = np.where(place, high - 0.1, high)
         drawn = ((random.random(400) < shares).astype(float) for _ in range(tables))
         found = [_dealt(right, place, table, 1999) < 0.05 for table, right in enumerate(drawn)]
-        yield [f"{high:.2f} against {high - 0.1:.2f}", np.mean(found), statistics.smallest_gap(200, 200, high)]
+        yield [f"{high:.2f} against {high - 0.1:.2f}", np.mean(found), differences.smallest_gap(200, 200, high)]
 
 
 # ----------------------------------------------------------------------------------------------------- the page
@@ -232,7 +232,7 @@ def page(tables: int) -> str:
     ]
     return "\n".join(
         [
-            "<!-- Made by docs/coverage.py, which measures it: run it after a change of seewhy/statistics.py. -->\n",
+            "<!-- Made by docs/coverage.py, which measures it: run it after a change of seewhy/statistics/intervals.py. -->\n",
             "# How far its numbers can be trusted\n",
             "What is claimed at a level of 95 % ought to hold in 95 % of cases. Whether it does can be tried on tables",
             "whose truth is known. Intervals for a share and for a gap are worked out exactly, the rest is measured on",

@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
 import seewhy
-from seewhy import data, explaining, heatmap, imaging, neighbouring
+from seewhy import data, explaining, neighbouring
+from seewhy.images import heatmap, imaging
 from seewhy.types import finished
 
 SIDE, COLUMNS, LINE = 150, 6, 16

@@ -8,7 +8,8 @@ import torch
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
-from seewhy import imaging, shelf
+from seewhy import shelf
+from seewhy.images import imaging
 from seewhy.interventions import Change
 from seewhy.tasks.classify import Classify
 from seewhy.types import Batch, Preprocessing

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seewhy.imaging import encode_png
+from seewhy.images.imaging import encode_png
 from seewhy.worlds import Scene, World
 
 PICTURE = Path(__file__).parent / "images" / "made_worlds.png"

@@ -7,7 +7,8 @@ import torch
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
-from seewhy import imaging, interventions, shelf
+from seewhy import interventions, shelf
+from seewhy.images import imaging
 from seewhy.types import Batch, Preprocessing
 from seewhy.worlds import World
 

@@ -20,12 +20,14 @@ import torch
 from torch import nn
 
 import seewhy
-from seewhy import data, imaging, shelf, significance, statistics, telling
-from seewhy.cache import Cache
-from seewhy.fitting import Material
+from seewhy import data, shelf
+from seewhy.images import imaging
+from seewhy.material.opening import Material
 from seewhy.model import Model, Normalised
 from seewhy.planner import Planner
 from seewhy.settings import Settings
+from seewhy.statistics import intervals, significance, telling
+from seewhy.storage.cache import Cache
 from seewhy.tasks.classify import Classify
 from seewhy.types import Finding, Preprocessing, Scan, Tables, finished
 from seewhy.worlds import World
@@ -189,7 +191,7 @@ def of_worlds(only: Sequence[int] = ()) -> None:
 
 
 def _share(count: int, runs: int) -> str:
-    low, high = statistics.wilson(count, runs)
+    low, high = intervals.wilson(count, runs)
     return f"{count} of {runs} ({100 * count / runs:.1f} %, 95 % interval {100 * low:.1f} to {100 * high:.1f})"
 
 

@@ -20,8 +20,8 @@ __version__ = "0.1.0"
 __all__ = ["audit", "explain", "export", "load", "neighbours", "sheet", "train"]
 
 if TYPE_CHECKING:
-    from seewhy.exporting import Exported
     from seewhy.model import Model
+    from seewhy.model.exporting import Exported
     from seewhy.neighbouring import Ranking
     from seewhy.sheets import Written
     from seewhy.types import Explanation, Report
@@ -33,8 +33,8 @@ def train(data: Any, *, out: str | Path | None = None, **settings: Any) -> Model
     `data` is whatever `seewhy audit` takes, or a pair (images, labels) of arrays. Raises ValueError for a setting that
     does not exist, naming the nearest that does.
     """
-    from seewhy import fitting
     from seewhy.settings import Settings
+    from seewhy.training import fitting
     from seewhy.types import finished
 
     named, given = _data(data)
@@ -121,8 +121,8 @@ def load(
     names your own factory again that a saved model was made with; `mapping` has it answer in other classes,
     {"cat": ["tabby", "tiger cat"], ...}.
     """
-    from seewhy.fitting import chosen_device
     from seewhy.model import Model
+    from seewhy.training.choosing import chosen_device
 
     return Model.resolve(reference, classes=classes, network=network, mapping=mapping, device=chosen_device(device))
 
@@ -132,7 +132,7 @@ def export(model: Model | str | Path, path: str | Path, *, format: str | None = 
 
     The ending of the path says in which format, .onnx, .pt2 or .torchscript, or else `format`.
     """
-    from seewhy import exporting
+    from seewhy.model import exporting
 
     return exporting.export(load(model) if isinstance(model, (str, Path)) else model, path, format=format)
 
@@ -151,7 +151,8 @@ def sheet(
     `labels` has a class for all images, or for each; `unit`, LAYER:CHANNEL,ROW,COLUMN, leaves in only what that one
     unit of a large network sees; `size_limit` is the most formulas that are written.
     """
-    from seewhy import reading, sheets
+    from seewhy import sheets
+    from seewhy.images import reading
 
     several = [images] if reading.is_one(images) else list(images)
     loaded = load(model, device="cpu") if isinstance(model, (str, Path)) else model

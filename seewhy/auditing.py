@@ -19,16 +19,22 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from seewhy import confounding, decoding, fitting, imaging, predicting, ranks, shelf
-from seewhy.cache import Cache, files_of, table_in
+from seewhy import shelf
 from seewhy.exports import html, json
+from seewhy.images import decoding, imaging
 from seewhy.interventions import Change
 from seewhy.loading import Loader
+from seewhy.material import opening
 from seewhy.model import Model
 from seewhy.planner import Cost, Planner, Unavailable
-from seewhy.run import Run, pictures
+from seewhy.processes import ranks
 from seewhy.settings import Settings, class_mapping, class_names
+from seewhy.statistics import confounding
+from seewhy.storage import predicted
+from seewhy.storage.cache import Cache, files_of, table_in
+from seewhy.storage.run import Run, pictures
 from seewhy.tables.intervention import changing
+from seewhy.training import choosing, fitting
 from seewhy.types import Explanation, Finding, Need, Pillar, Progress, Report, Tables, finished, picture_key
 
 #: The longer side of a thumbnail in pixels, and of one that is explained; and how many there may be.
@@ -59,10 +65,10 @@ def _audited(
     fitting.check(settings)
     for name in settings.audits or ():
         shelf.load("audits", name)
-    if data is None and predicting.is_table(settings.data):
+    if data is None and predicted.is_table(settings.data):
         if settings.model is not None:
             raise ValueError(f"{settings.data} holds predictions, so there is nothing to ask {settings.model} about")
-        predictions = predicting.from_table(settings.data)
+        predictions = predicted.from_table(settings.data)
         _check_tags(settings, predictions.tags)
         run = ranks.once(lambda: Run.start(settings, out=out))
         planner = Planner(settings, cache, {Need("baseline"): predictions})
@@ -73,7 +79,7 @@ def _audited(
         model = _given(settings, settings.model)
     if model is not None and settings.tta != "none":
         model = model.seeing(settings.tta)
-    material = yield from fitting.open_material(settings, cache, data=data, model=model)
+    material = yield from opening.open_material(settings, cache, data=data, model=model)
     _check_tags(settings, material.dataset.tags)
     run = ranks.once(lambda: Run.start(settings, out=out))
     with run.locked():
@@ -294,7 +300,7 @@ def _facts(planner: Planner, began: float, command: str, findings: Iterable[Find
             "views": model.views,
             "weights_sha256": model.digest,
             "data_sha256": planner.material.digest,
-            "device": str(fitting.chosen_device(planner.settings.device)),
+            "device": str(choosing.chosen_device(planner.settings.device)),
             "passes": sum(cost.images for cost in planner.costs),
             "tables": {cost.table: _cost(cost) for cost in planner.costs},
         }

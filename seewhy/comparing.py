@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import fitting, grouping, predicting, significance, statistics
-from seewhy.cache import Cache
 from seewhy.exports import html, json
+from seewhy.material import opening
 from seewhy.model import Model
 from seewhy.planner import Planner
-from seewhy.run import Run
 from seewhy.settings import Settings
+from seewhy.statistics import differences, grouping, intervals, significance
+from seewhy.storage import predicted
+from seewhy.storage.cache import Cache
+from seewhy.storage.run import Run
+from seewhy.training import fitting
 from seewhy.types import Finding, Need, Predictions, Progress, Report, Severity
 from seewhy.wording import counted, p_value, percent, quoted
 
@@ -61,7 +64,7 @@ def compare(
     after = yield from _predictions(second, settings, cache)
     pair = paired((first, second), before, after)
     grouping.check(settings.groups or (), pair.first)
-    findings = tuple(differences(pair, settings.groups, seed=settings.seed))
+    findings = tuple(judged(pair, settings.groups, seed=settings.seed))
     facts = {
         "name": f"{first} and {second}",
         "settings": settings.as_dict(),
@@ -84,11 +87,11 @@ def data_of(reference: str) -> str | None:
 
 
 def _predictions(reference: str, settings: Settings, cache: Cache) -> Generator[Progress, None, Predictions]:
-    if predicting.is_table(reference):
-        return predicting.from_table(reference)
+    if predicted.is_table(reference):
+        return predicted.from_table(reference)
     asked = replace(settings, model=reference)
     model = Model.resolve(reference)
-    material = yield from fitting.open_material(asked, cache, model=model)
+    material = yield from opening.open_material(asked, cache, model=model)
     return (yield from Planner(asked, cache, {}, material, model).make(Need("baseline")))
 
 
@@ -116,9 +119,7 @@ def paired(names: tuple[str, str], first: Predictions, second: Predictions) -> P
     return Pair(names, here, there)
 
 
-def differences(
-    pair: Pair, groups: Sequence[str] | None = None, *, seed: int = 0, level: float = 0.95
-) -> Iterator[Finding]:
+def judged(pair: Pair, groups: Sequence[str] | None = None, *, seed: int = 0, level: float = 0.95) -> Iterator[Finding]:
     """Overall, by class, by each tag's groups (all tags unless named), and which examples changed."""
     common: dict[str, Any] = {"audit": "compare", "seed": seed, "source": SOURCE}
     yield _overall(pair, level, common)
@@ -140,7 +141,7 @@ def worse(findings: Sequence[Finding]) -> bool:
 
 def _overall(pair: Pair, level: float, common: Mapping[str, Any]) -> Finding:
     first, second = pair.right
-    gain, p = statistics.paired_difference(second, first, level)
+    gain, p = differences.paired(second, first, level)
     broken, fixed = np.flatnonzero(second < first), np.flatnonzero(second > first)
     a, b = map(quoted, pair.names)
     shares = f"{percent(float(second.mean()))} against {percent(float(first.mean()))} of {counted(len(pair), 'image')}"
@@ -160,7 +161,7 @@ def _overall(pair: Pair, level: float, common: Mapping[str, Any]) -> Finding:
         severity=_severity(gain.value) if clear else "none",
         examples=tuple(pair.first["id"][np.concatenate([broken, fixed])][:SHOWN]),
         evidence=tuple(_changed(pair, rows, title) for rows, title in ((broken, "Broken"), (fixed, "Mended"))),
-        doubts=(statistics.INDEPENDENT, *few),
+        doubts=(intervals.INDEPENDENT, *few),
         settings={"level": level, "p": p, "mended": len(fixed), "broken": len(broken)},
         **common,
     )
@@ -194,7 +195,7 @@ def _cells(
         for name, rows in cells.items()
         if len(rows) >= LEAST_ROWS and np.sum(first[rows] != second[rows]) >= LEAST_FLIPS
     }
-    tests = {name: statistics.paired_difference(second[rows], first[rows], level) for name, rows in asked.items()}
+    tests = {name: differences.paired(second[rows], first[rows], level) for name, rows in asked.items()}
     adjusted = dict(zip(tests, significance.holm([p for _, p in tests.values()]).tolist(), strict=True))
     bars = _bars(pair, what, cells, level)
     clear = [name for name in asked if adjusted[name] < 1 - level]
@@ -212,7 +213,7 @@ def _cells(
             severity=_severity(gain.value),
             examples=tuple(pair.first["id"][rows[first[rows] != second[rows]]][:SHOWN]),
             evidence=(bars,),
-            doubts=(statistics.INDEPENDENT,),
+            doubts=(intervals.INDEPENDENT,),
             settings={"level": level, "p": adjusted[name], "tests": len(asked)},
             **common,
         )
@@ -236,7 +237,7 @@ def _bars(pair: Pair, what: str, cells: Mapping[str, np.ndarray], level: float) 
     first, second = pair.right
     rows = []
     for name, index in cells.items():
-        gain, _ = statistics.paired_difference(second[index], first[index], level)
+        gain, _ = differences.paired(second[index], first[index], level)
         rows.append({"name": name, "value": gain.value, "low": gain.low, "high": gain.high, "n": gain.n})
     return {
         "kind": "bars",

@@ -15,8 +15,10 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from seewhy import asking, decoding, files, heatmap, hooks, imaging, measures, passes, shelf
+from seewhy import asking, hooks, measures, passes, shelf
+from seewhy.images import decoding, heatmap, imaging
 from seewhy.model import Model
+from seewhy.storage import files
 from seewhy.types import Answer, Batch, Dataset, Example, Explanation, Progress, Question, finished
 
 #: The longer side of a picture on disk, in pixels.

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seewhy import ranks
+from seewhy.processes import ranks
+from seewhy.processes.workers import Room, Workers
 from seewhy.types import Batch, Dataset, Progress, Task
-from seewhy.workers import Room, Workers
 
 #: How many bytes of collated images are kept in memory before batches are decoded anew each epoch.
 MEMORY = 2_000_000_000

@@ -32,12 +32,15 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy import asking, explaining, files, fitting, heatmap, hooks, imaging, predicting
-from seewhy.cache import Cache
+from seewhy import asking, explaining, hooks, predicting
+from seewhy.images import heatmap, imaging
+from seewhy.material import opening
 from seewhy.model import Model
 from seewhy.planner import Planner
-from seewhy.run import Run
 from seewhy.settings import Settings
+from seewhy.storage import files
+from seewhy.storage.cache import Cache
+from seewhy.storage.run import Run
 from seewhy.types import Answer, Dataset, Example, Need, Predictions, Progress, Question
 
 #: How many are shown for, and how many against.
@@ -102,7 +105,7 @@ def learn(
     Raises ValueError for a network that has no linear layer to read embeddings from.
     """
     cache, model = cache or Cache(), model if model.views == "none" else model.seeing("none")
-    material, known = yield from fitting.open_learnt(settings, cache, model, data=data)
+    material, known = yield from opening.open_learnt(settings, cache, model, data=data)
     moments = [Moment(model, (yield from Planner(settings, cache, {}, material, model).make(TRAINED)))]
     if moments[0].seen.embeddings is None:
         raise ValueError(f"{model.name} has no linear layer that reads an image as one row of numbers")

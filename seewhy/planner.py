@@ -18,13 +18,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from seewhy import fitting, hooks, ranks, shelf
-from seewhy.cache import Cache
-from seewhy.files import fingerprint, sha256
-from seewhy.fitting import Material
-from seewhy.manifest import MANIFEST
+from seewhy import hooks, shelf
+from seewhy.material.opening import Material
 from seewhy.model import IN_RUN, Model
+from seewhy.model.manifest import MANIFEST
+from seewhy.processes import ranks
 from seewhy.settings import Settings
+from seewhy.storage import cache
+from seewhy.storage.cache import Cache
+from seewhy.storage.files import fingerprint, sha256
 from seewhy.tables import Subject, Unavailable
 from seewhy.types import Need, Progress
 
@@ -111,7 +113,7 @@ class Planner:
 
     def _key(self, need: Need, material: Material, model: Model) -> str:
         asked = [self.settings.seed, self.settings.split_by, torch.get_num_threads()]
-        depends = [model.digest, material.digest, *asked, fitting.code_version(), *_own_code(need, model)]
+        depends = [model.digest, material.digest, *asked, cache.code_version(), *_own_code(need, model)]
         return f"{need.table}-{fingerprint([need.settings, depends])}"
 
 

@@ -25,11 +25,12 @@ import typer  # noqa: F401
 import xlsxwriter  # noqa: F401
 from PIL import Image
 
-from seewhy import cli, fitting
-from seewhy.cache import Cache
+from seewhy import cli
+from seewhy.material import opening
 from seewhy.model import Model
 from seewhy.planner import Planner
 from seewhy.settings import Settings
+from seewhy.storage.cache import Cache
 from seewhy.types import finished
 
 
@@ -109,6 +110,6 @@ def asked(here: Path) -> Callable[..., Planner]:
         chosen = Settings(data=data, model=network, threads=1, **settings)
         model = Model.resolve(network)
         cache = Cache(here / "cache")
-        return Planner(chosen, cache, {}, finished(fitting.open_material(chosen, cache, model=model)), model)
+        return Planner(chosen, cache, {}, finished(opening.open_material(chosen, cache, model=model)), model)
 
     return plan

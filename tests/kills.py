@@ -97,7 +97,8 @@ def load(save_every: float) -> None:
     import timm
     import torch.nn.modules.module
 
-    from seewhy import auditing, cli, exports, fitting, shelf
+    from seewhy import auditing, cli, exports, shelf
+    from seewhy.training import fitting
 
     assert all((sklearn, timm, torch, cli))
     for name in ("audits", "explainers", "networks", "tasks", "data"):

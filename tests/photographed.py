@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from seewhy import data, scanning
+from seewhy import data
+from seewhy.material import scanning
 
 
 def finish(progress):

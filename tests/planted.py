@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from seewhy.imaging import encode_png
+from seewhy.images.imaging import encode_png
 from seewhy.types import PREDICTION_COLUMNS, Need, Predictions, Tables
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from seewhy import auditing, shelf
-from seewhy.run import Run
 from seewhy.settings import Settings
+from seewhy.storage.run import Run
 from seewhy.types import Finding, Tables, picture_key
 
 

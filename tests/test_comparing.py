@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from seewhy import comparing, predicting
+from seewhy import comparing
+from seewhy.storage import predicted
 from seewhy.types import Predictions
 
 
@@ -24,9 +25,7 @@ def said(right, *, target=None, ids=None, **tags) -> Predictions:
 
 
 def found(first, second, groups=None):
-    return {
-        finding.id: finding for finding in comparing.differences(comparing.paired(("A", "B"), first, second), groups)
-    }
+    return {finding.id: finding for finding in comparing.judged(comparing.paired(("A", "B"), first, second), groups)}
 
 
 def test_a_model_that_is_worse_for_one_group_is_caught_though_it_is_no_worse_overall():
@@ -153,5 +152,5 @@ def test_models_are_asked_what_neither_has_trained_on(here, photos, command):
 
 
 def test_tables_of_ours_can_be_compared_as_they_are(tmp_path):
-    predicting.save(said([1, 0, 1]), tmp_path)
-    assert predicting.is_table(tmp_path / "predictions.parquet")
+    predicted.save(said([1, 0, 1]), tmp_path)
+    assert predicted.is_table(tmp_path / "predictions.parquet")

@@ -21,8 +21,8 @@ import pytest
 import torch
 
 from seewhy import auditing, cli, shelf, training
-from seewhy.decoding import decode
-from seewhy.imaging import encode_png
+from seewhy.images.decoding import decode
+from seewhy.images.imaging import encode_png
 from seewhy.settings import kinds
 
 ROOT = Path(__file__).parent.parent

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from seewhy import data, decoding, shelf
+from seewhy import data, shelf
+from seewhy.images import decoding
 from seewhy.types import Dataset
 
 MEMBERS = shelf.members("data")

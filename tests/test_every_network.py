@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from seewhy import exporting, hooks, networks, shelf
-from seewhy.model import Model, Normalised
+from seewhy import hooks, networks, shelf
+from seewhy.model import Model, Normalised, exporting
 from seewhy.tasks.classify import Classify
 from seewhy.types import Preprocessing
 

@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy import auditing, files, networks
-from seewhy.cache import Cache, NotKept
+from seewhy import auditing, networks
 from seewhy.model import Model
-from seewhy.run import Run
 from seewhy.settings import Settings
+from seewhy.storage import files
+from seewhy.storage.cache import Cache, NotKept
+from seewhy.storage.run import Run
 from seewhy.tasks.classify import Classify
 from seewhy.types import Explanation, Finding, Preprocessing, Report
 
@@ -293,7 +294,7 @@ ALSO_OS = {"replace", "remove", "rename", "mkdir", "open", "write", "truncate"}
 
 
 def written(path: Path) -> Iterator[str]:
-    """The calls in a file that write to the disk by another way than `seewhy.files`."""
+    """The calls in a file that write to the disk by another way than `seewhy.storage.files`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call) or not isinstance(node.func, (ast.Attribute, ast.Name)):
             continue

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from seewhy import data, decoding, explaining, files, networks, passes, shelf
+from seewhy import data, explaining, networks, passes, shelf
+from seewhy.images import decoding
 from seewhy.model import Model
+from seewhy.storage import files
 from seewhy.tasks.classify import Classify
 from seewhy.types import Preprocessing, finished
 

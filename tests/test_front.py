@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import seewhy
-from seewhy.files import read_json
+from seewhy.storage.files import read_json
 
 QUICK = {"network": "resnet_tiny", "steps": 4, "threads": 1}
 

@@ -13,10 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 import seewhy
-from seewhy import decoding, predicting
-from seewhy.cache import Cache
+from seewhy import predicting
+from seewhy.images import decoding
 from seewhy.neighbouring import influence, learn, near, settings_for
-from seewhy.run import Run
+from seewhy.storage.cache import Cache
+from seewhy.storage.run import Run
 from seewhy.tables import baseline
 from seewhy.types import finished
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy import fitting
-from seewhy.cache import Cache
+from seewhy.material import opening
 from seewhy.planner import Planner, Unavailable
 from seewhy.settings import Settings
+from seewhy.storage.cache import Cache
 from seewhy.tables import baseline, explanations
+from seewhy.training import fitting
 from seewhy.types import Need
 
 
@@ -34,7 +35,7 @@ def plan(here):
     images[58:] = images[0]  # look-alikes, so that there may be a leak
     given = (images.astype(np.uint8), labels)
     settings, cache = Settings(data="arrays", network="resnet_tiny", steps=4, threads=1), Cache(here / "cache")
-    material = finished(fitting.open_material(settings, cache, data=given))
+    material = finished(opening.open_material(settings, cache, data=given))
     model, _ = finished(fitting.train(settings, out="run", data=given))
     return Planner(settings, cache, {}, material, model)
 
@@ -59,7 +60,7 @@ def test_a_key_changes_with_weights_data_split_seed_threads_and_settings(plan):
         replace(dataset, tags={"sex": ("f",) * len(dataset)}),
     ]
     materials = [
-        replace(plan.material, digest=fitting._digest(each, plan.material.scan)) for each in (dataset, *changed)
+        replace(plan.material, digest=opening._digest(each, plan.material.scan)) for each in (dataset, *changed)
     ]
     plans = [
         replace(plan, settings=replace(plan.settings, **settings))

@@ -11,6 +11,7 @@ from torch import nn
 
 from seewhy import data, predicting
 from seewhy.loading import Loader
+from seewhy.storage import predicted
 from seewhy.tasks.classify import Classify
 from seewhy.types import Preprocessing
 
@@ -70,14 +71,14 @@ def test_a_batch_size_changes_nothing():
 
 def test_what_was_saved_comes_back_and_the_table_is_written_last(tmp_path):
     found, _ = asked((0, 255), ["dark", "light"])
-    predicting.save(found, tmp_path)
-    back = predicting.load(tmp_path)
+    predicted.save(found, tmp_path)
+    back = predicted.load(tmp_path)
     assert back.table.equals(found.table)
     assert back.classes == found.classes
     assert (back.log_probabilities == found.log_probabilities).all()
     (tmp_path / "predictions.parquet").unlink()
     with pytest.raises(FileNotFoundError):
-        predicting.load(tmp_path)
+        predicted.load(tmp_path)
 
 
 def csv(folder, text):
@@ -88,8 +89,8 @@ def csv(folder, text):
 
 def test_a_table_of_others_is_read_with_its_tags(tmp_path):
     path = csv(tmp_path, "id,target,answer,confidence,sex\n=1+1,cat,dog,0.5,f\n007,NA,NA,,\nx,,cat,1,m\n")
-    assert predicting.is_table(path)
-    found = predicting.from_table(path)
+    assert predicted.is_table(path)
+    found = predicted.from_table(path)
     assert list(found["id"]) == ["=1+1", "007", "x"]
     assert list(found["target"]) == ["cat", "NA", None]
     assert list(found["right"])[:2] == [0.0, 1.0]
@@ -102,8 +103,8 @@ def test_a_table_of_others_is_read_with_its_tags(tmp_path):
 def test_a_parquet_table_is_read_too(tmp_path):
     path = tmp_path / "predictions.parquet"
     pa.parquet.write_table(pa.table({"target": ["a", "b"], "answer": ["a", "a"], "right": [0.5, 0.0]}), path)
-    assert predicting.is_table(path)
-    found = predicting.from_table(path)
+    assert predicted.is_table(path)
+    found = predicted.from_table(path)
     assert list(found["id"]) == ["0", "1"]
     assert list(found["right"]) == [0.5, 0.0]
 
@@ -121,20 +122,20 @@ def test_a_parquet_table_is_read_too(tmp_path):
 )
 def test_a_table_that_cannot_be_is_refused_in_a_sentence(tmp_path, text, says):
     with pytest.raises(ValueError, match=says.replace("(", r"\(").replace("?", r"\?")):
-        predicting.from_table(csv(tmp_path, text))
+        predicted.from_table(csv(tmp_path, text))
 
 
 @pytest.mark.parametrize("text", ["", "file_name,label\na.png,cat\n", "file_name,answer\na.png,cat\n", "\x00\x01"])
 def test_a_table_of_images_or_nothing_is_no_table_of_predictions(tmp_path, text):
-    assert not predicting.is_table(csv(tmp_path, text))
-    assert not predicting.is_table(tmp_path)
-    assert not predicting.is_table("digits")
+    assert not predicted.is_table(csv(tmp_path, text))
+    assert not predicted.is_table(tmp_path)
+    assert not predicted.is_table("digits")
 
 
 def test_a_column_of_probabilities_a_class_says_the_answer_and_how_sure_it_is(tmp_path):
     text = "id,target,p:cat,p:dog,p:owl,sex\n1,dog,0.2,0.7,0.1,f\n2,cat,0.1,0.3,0.6,m\n3,,1,0,0,m\n"
-    found = predicting.from_table(csv(tmp_path, text))
-    assert predicting.is_table(csv(tmp_path, text))
+    found = predicted.from_table(csv(tmp_path, text))
+    assert predicted.is_table(csv(tmp_path, text))
     assert found.classes == ("cat", "dog", "owl")
     assert found.tags == ("sex",)
     assert list(found["answer"]) == ["dog", "owl", "cat"]
@@ -155,11 +156,11 @@ def test_a_column_of_probabilities_a_class_says_the_answer_and_how_sure_it_is(tm
 )
 def test_numbers_that_are_no_probabilities_are_refused(tmp_path, row, says):
     with pytest.raises(ValueError, match=says):
-        predicting.from_table(csv(tmp_path, f"id,target,p:a,p:b\n{row}\n"))
+        predicted.from_table(csv(tmp_path, f"id,target,p:a,p:b\n{row}\n"))
 
 
 def test_an_answer_that_is_given_beside_probabilities_is_kept(tmp_path):
-    found = predicting.from_table(csv(tmp_path, "id,target,answer,p:a,p:b\n1,a,b,0.7,0.3\n2,a,c,0.7,0.3\n"))
+    found = predicted.from_table(csv(tmp_path, "id,target,answer,p:a,p:b\n1,a,b,0.7,0.3\n2,a,c,0.7,0.3\n"))
     assert list(found["answer"]) == ["b", "c"]
     assert found["confidence"][0] == pytest.approx(0.3)
     assert found["confidence"][1] == 0  # an answer whose probability was not given
@@ -168,8 +169,8 @@ def test_an_answer_that_is_given_beside_probabilities_is_kept(tmp_path):
 
 def test_a_table_that_was_saved_is_read_with_what_lies_beside_it(tmp_path):
     text = "id,target,p:cat,p:dog\n1,dog,0.2,0.8\n2,cat,0.1,0.9\n"
-    given = predicting.from_table(csv(tmp_path, text))
-    predicting.save(given, tmp_path / "kept")
-    found = predicting.from_table(tmp_path / "kept" / "predictions.parquet")
+    given = predicted.from_table(csv(tmp_path, text))
+    predicted.save(given, tmp_path / "kept")
+    found = predicted.from_table(tmp_path / "kept" / "predictions.parquet")
     assert found.table.equals(given.table)
     assert (found.log_probabilities == given.log_probabilities).all()

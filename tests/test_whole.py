@@ -333,7 +333,9 @@ def test_a_toy_audit_and_a_toy_explainer_are_one_file_each(here, command, photos
         sys.modules.pop(name)
 
 
-INTERRUPTIBLE = "import seewhy.fitting as fitting; fitting.SAVE_EVERY = 0.0; from seewhy.cli import main; main()"
+INTERRUPTIBLE = (
+    "import seewhy.training.fitting as fitting; fitting.SAVE_EVERY = 0.0; from seewhy.cli import main; main()"
+)
 
 
 @pytest.mark.slow

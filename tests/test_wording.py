@@ -1,7 +1,7 @@
 """What numbers and names look like in a sentence."""
 
 from seewhy import wording
-from seewhy.statistics import Estimate
+from seewhy.statistics.intervals import Estimate
 
 
 def test_numbers_read_well_at_their_ends():

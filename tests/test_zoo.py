@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import zoo
 
-from seewhy import data, scanning
+from seewhy import data
+from seewhy.material import scanning
 from seewhy.types import Dataset, Scan
 
 SHARED = [quirk for _, quirk in zoo.QUIRKS if quirk.place != "own"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import metrics, statistics
+from seewhy.statistics import intervals, metrics
 from seewhy.types import Finding, Need, Pillar, Tables
 from seewhy.wording import counted, percent
 
@@ -30,7 +30,7 @@ def check(tables: Tables, *, level: float = 0.95) -> Iterator[Finding]:
     known = ~np.isnan(predictions["right"])
     right = predictions["right"][known]
     images = f"{tables.split} image".strip()
-    estimate = statistics.rate(right, level)
+    estimate = intervals.rate(right, level)
     unlabelled = len(predictions) - len(right)
     doubts = [f"{counted(unlabelled, images)} without a label {'is' if unlabelled == 1 else 'are'} not counted."]
     common: dict[str, Any] = {
@@ -38,7 +38,7 @@ def check(tables: Tables, *, level: float = 0.95) -> Iterator[Finding]:
         "pillar": pillar,
         "settings": {"level": level},
         "seed": tables.seed,
-        "doubts": tuple([statistics.INDEPENDENT] + doubts * bool(unlabelled)),
+        "doubts": tuple([intervals.INDEPENDENT] + doubts * bool(unlabelled)),
     }
     if not len(right):
         why = (
@@ -52,7 +52,7 @@ def check(tables: Tables, *, level: float = 0.95) -> Iterator[Finding]:
             **common,
         )
         return
-    if not statistics.is_binary(right) or predictions.parts is not None:
+    if not intervals.is_binary(right) or predictions.parts is not None:
         yield _rightness(tables, estimate, common)
         return
 
@@ -78,7 +78,7 @@ def check(tables: Tables, *, level: float = 0.95) -> Iterator[Finding]:
     yield from _by_class(tables, target, balanced, f1, common)
 
 
-def _rightness(tables: Tables, estimate: statistics.Estimate, common: dict[str, Any]) -> Finding:
+def _rightness(tables: Tables, estimate: intervals.Estimate, common: dict[str, Any]) -> Finding:
     images = counted(estimate.n, f"{tables.split} image".strip())
     level = f"{100 * estimate.confidence_level:.4g} %"
     return Finding(
@@ -96,8 +96,8 @@ def _rightness(tables: Tables, estimate: statistics.Estimate, common: dict[str, 
 def _by_class(
     tables: Tables,
     target: np.ndarray,
-    balanced: statistics.Estimate,
-    f1: statistics.Estimate,
+    balanced: intervals.Estimate,
+    f1: intervals.Estimate,
     common: dict[str, Any],
 ) -> Iterator[Finding]:
     classes = len(np.unique(target))

@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seewhy import chance, confounding, grouping, significance, statistics, wording
-from seewhy.confounding import Adjusted
+from seewhy import chance, wording
+from seewhy.statistics import confounding, grouping, intervals, significance
+from seewhy.statistics.confounding import Adjusted
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import listed, percent, points, quoted
 
@@ -37,7 +38,7 @@ class Asked(NamedTuple):
     group: str
     alike: tuple[str, ...]
     error: Adjusted
-    score: statistics.Estimate | None
+    score: intervals.Estimate | None
     plain: float
 
 

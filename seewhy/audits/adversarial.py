@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import statistics
 from seewhy.audits import _changed
+from seewhy.statistics import differences, intervals
 from seewhy.types import Finding, Need, Pillar, Tables
 from seewhy.wording import counted, percent
 
@@ -59,8 +59,8 @@ def check(
         why = next(iter(tables.absent.values()), "") if not under else ""
         why = why or f"it takes {LEAST} labelled images, and there are {n:,}"
         return Finding(statement=f"How little it takes to mislead the network was not asked: {why}.", n=n, **common)
-    shares = [statistics.rate(each, level) for each in right]
-    lost, p = statistics.paired_difference(right[0], right[1], level)
+    shares = [intervals.rate(each, level) for each in right]
+    lost, p = differences.paired(right[0], right[1], level)
     found = p < 1 - level and lost.value > 0
     fewer = [f"{percent(share.value)} at {each:g}/255" for share, each in zip(shares[1:], there, strict=True)]
     statement = (
@@ -92,7 +92,7 @@ def check(
         **lost._asdict(),
         severity="minor" if severe else "none",
         evidence=(curve,),
-        doubts=("A stronger attack would leave fewer right.", statistics.INDEPENDENT),
+        doubts=("A stronger attack would leave fewer right.", intervals.INDEPENDENT),
         mitigation="Where somebody may attack it, train against attacks; that costs accuracy on clean images."
         if severe
         else None,

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special
 
-from seewhy import grouping, significance, statistics
+from seewhy.statistics import grouping, intervals, significance
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, p_value, percent, points, quoted
 
@@ -39,7 +39,7 @@ class Lean(NamedTuple):
     group: str
     labelled: float
     answered: float
-    change: statistics.Estimate
+    change: intervals.Estimate
     p: float
     influence: Float[np.ndarray, " rows"]
 
@@ -116,9 +116,9 @@ def _lean(
     return Lean(tag, name, group, float(before), float(after), change, _p(change.value, influence), influence)
 
 
-def _estimate(value: float, influence: np.ndarray, level: float, n: int) -> statistics.Estimate:
+def _estimate(value: float, influence: np.ndarray, level: float, n: int) -> intervals.Estimate:
     half = float(special.stdtrit(n - 1, (1 + level) / 2)) * float(influence.std(ddof=1)) / np.sqrt(n)
-    return statistics.Estimate(value, max(value - half, -1.0), min(value + half, 1.0), level, n)
+    return intervals.Estimate(value, max(value - half, -1.0), min(value + half, 1.0), level, n)
 
 
 def _p(value: float, influence: np.ndarray) -> float:
@@ -126,7 +126,7 @@ def _p(value: float, influence: np.ndarray) -> float:
     return float(2 * special.stdtr(len(influence) - 1, -abs(value) / error)) if error > 0 else 1.0
 
 
-def _mean(leaning: list[Lean], level: float) -> tuple[statistics.Estimate, float]:
+def _mean(leaning: list[Lean], level: float) -> tuple[intervals.Estimate, float]:
     """The mean over classes, and p that it is zero."""
     influence = np.mean([each.influence for each in leaning], axis=0)
     value = float(np.mean([each.change.value for each in leaning]))
@@ -136,7 +136,7 @@ def _mean(leaning: list[Lean], level: float) -> tuple[statistics.Estimate, float
 def _told(
     tag: str,
     leaning: list[Lean],
-    mean: statistics.Estimate,
+    mean: intervals.Estimate,
     p: float,
     each: list[float],
     tests: int,
@@ -165,7 +165,7 @@ def _told(
         evidence=(_table(tag, leaning),),
         doubts=(
             "A share may also move because one group is simply harder: compare the errors of the groups.",
-            statistics.INDEPENDENT,
+            intervals.INDEPENDENT,
         ),
         settings={"level": level, "p": p, "tests": tests},
         mitigation="Balance the groups within each class in training, then audit again." if found else None,

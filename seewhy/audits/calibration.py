@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from seewhy import calibration, metrics, statistics, wording
+from seewhy import wording
+from seewhy.statistics import calibration, intervals, metrics
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, percent, points
 
@@ -77,7 +78,7 @@ def check(tables: Tables, *, level: float = 0.95, bins: int = 15, draws: int = 1
         doubts=(
             f"It sees only the confidence of the answer given, in at most {bins} bins: in one class or group it may be "
             "off more.",
-            statistics.INDEPENDENT,
+            intervals.INDEPENDENT,
         ),
         settings={**settings, "p": p},
         mitigation=_mitigation(tables, estimate, mended) if found else None,
@@ -88,7 +89,7 @@ def check(tables: Tables, *, level: float = 0.95, bins: int = 15, draws: int = 1
 def _why_not(predictions: Predictions, right: np.ndarray) -> str | None:
     if not predictions.has("confidence"):
         return "the table has no confidence"
-    if not statistics.is_binary(right) or predictions.parts is not None:
+    if not intervals.is_binary(right) or predictions.parts is not None:
         return "answers can be partly right, and a confidence does not say how right"
     if len(right) < LEAST:
         return f"not enough data, with {counted(len(right), 'labelled image')} of at least {LEAST}"
@@ -96,7 +97,7 @@ def _why_not(predictions: Predictions, right: np.ndarray) -> str | None:
 
 
 def _statement(
-    tables: Tables, estimate: statistics.Estimate, p: float, found: bool, confidence: np.ndarray, right: np.ndarray
+    tables: Tables, estimate: intervals.Estimate, p: float, found: bool, confidence: np.ndarray, right: np.ndarray
 ) -> str:
     says, does = float(confidence.mean()), float(right.mean())
     images = counted(len(right), f"{tables.split} image".strip())
@@ -132,7 +133,7 @@ def _mended(
     return Mended(best, int(np.sum(target >= 0)), confidence, after.value)
 
 
-def _mitigation(tables: Tables, estimate: statistics.Estimate, mended: Mended | None) -> str:
+def _mitigation(tables: Tables, estimate: intervals.Estimate, mended: Mended | None) -> str:
     if mended is None:
         return "Fit a temperature on validation images: divide the logits by it before the softmax."
     fitted = f"temperature {mended.temperature:.2f}, fitted on {counted(mended.fitted_on, 'validation image')}"
@@ -163,6 +164,6 @@ def _evidence(
 
 def _series(name: str, confidence: np.ndarray, right: np.ndarray, bins: int, level: float) -> dict[str, Any]:
     table = calibration.reliability(confidence, right, bins)
-    low, high = statistics.wilson(table.right * table.n, table.n, level)
+    low, high = intervals.wilson(table.right * table.n, table.n, level)
     columns = {"x": table.confidence, "y": table.right, "low": low, "high": high}
     return {"name": name, **{column: [float(each) for each in values] for column, values in columns.items()}}

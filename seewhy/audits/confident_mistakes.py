@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import statistics
+from seewhy.statistics import intervals
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, percent, quoted
 
@@ -55,15 +55,15 @@ def check(tables: Tables, *, threshold: float = 0.9, level: float = 0.95, most: 
             n=0,
             **common,
         )
-    low, high = statistics.wilson(len(both), mistakes, level)
-    estimate = statistics.Estimate(len(both) / mistakes, float(low), float(high), level, mistakes)
+    low, high = intervals.wilson(len(both), mistakes, level)
+    estimate = intervals.Estimate(len(both) / mistakes, float(low), float(high), level, mistakes)
     of = "the one mistake" if mistakes == 1 else f"{mistakes:,} mistakes"
     above = f"a confidence of at least {100 * threshold:.4g} %"
     if not len(both):
         none = f"None of {of}" if mistakes > 1 else f"Not even {of}"
         statement = f"{none} on {images} was made with {above}: {estimate}."
         return Finding(statement=statement, found=False, **estimate._asdict(), **common)
-    wrong_low, _ = statistics.wilson(len(both), int(sure.sum()), level)
+    wrong_low, _ = intervals.wilson(len(both), int(sure.sum()), level)
     severity: Severity = "minor"
     if wrong_low > 1 - threshold:
         severity = "serious"
@@ -82,7 +82,7 @@ def check(tables: Tables, *, threshold: float = 0.9, level: float = 0.95, most: 
         evidence=(_pictures(predictions, surest),),
         doubts=(
             "A confident mistake may be a wrong label: look at the picture before blaming the network.",
-            statistics.INDEPENDENT,
+            intervals.INDEPENDENT,
         ),
         mitigation="Check these labels first; then let a person see what is answered wrongly with confidence, add such "
         "images to the training set, or lower the confidence by a temperature.",

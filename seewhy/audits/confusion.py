@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Int
 from scipy import stats
 
-from seewhy import metrics, statistics, wording
+from seewhy import wording
+from seewhy.statistics import intervals, metrics
 from seewhy.types import Finding, Need, Pillar, Predictions, Tables
 from seewhy.wording import counted, percent, quoted
 
@@ -54,7 +55,7 @@ def check(tables: Tables, *, level: float = 0.95, most: int = 10) -> Finding:
         "source": "Wilson 1927; exact binomial test, Bonferroni",
     }
     images = f"{tables.split} image".strip()
-    if not statistics.is_binary(predictions["right"][rows]) or predictions.parts is not None:
+    if not intervals.is_binary(predictions["right"][rows]) or predictions.parts is not None:
         return Finding(statement="Mix-ups were not counted: answers can be partly right, so are no classes.", **common)
     if not len(rows):
         return Finding(statement=f"Mix-ups were not counted: none of the {images}s has a label.", n=0, **common)
@@ -89,8 +90,8 @@ def _most_frequent(
     first = mixed[0]
     two = len(names) == 2
     striking = two or first.p < 1 - level
-    low, high = statistics.wilson(first.n, first.of, level)
-    estimate = statistics.Estimate(first.n / first.of, float(low), float(high), level, first.of)
+    low, high = intervals.wilson(first.n, first.of, level)
+    estimate = intervals.Estimate(first.n / first.of, float(low), float(high), level, first.of)
     mistakes = sum(each.n for each in mixed)
     images = counted(first.of, f"{tables.split} image".strip())
     what = (

@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import stats
 
-from seewhy import shelf, significance, statistics
+from seewhy import shelf
 from seewhy.audits import _changed
+from seewhy.statistics import intervals, significance
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
 from seewhy.wording import counted, listed, percent, quoted
 
@@ -83,7 +84,7 @@ def _finding(
     doubts: tuple[str, ...],
     common: dict[str, Any],
 ) -> Finding:
-    stays = statistics.rate((~flips.any(0)).astype(float), level)
+    stays = intervals.rate((~flips.any(0)).astype(float), level)
     p = significance.holm(
         [float(stats.binomtest(int(each.sum()), len(rows), zone, "greater").pvalue) for each in flips]
     )
@@ -117,7 +118,7 @@ def _finding(
         severity=severity,
         examples=tuple(ids[place] for place in shown) if clear else (),
         evidence=tuple(_evidence(there, flips, items, worst, level)),
-        doubts=(*doubts, "What moves in at the border is the image in a mirror.", statistics.INDEPENDENT),
+        doubts=(*doubts, "What moves in at the border is the image in a mirror.", intervals.INDEPENDENT),
         mitigation="Train with images moved, turned and scaled a little more, or average over views (--tta)."
         if clear
         else None,
@@ -130,7 +131,7 @@ def _evidence(
 ) -> list[dict[str, Any]]:
     rows = []
     for text, each in zip(there, flips, strict=True):
-        share = statistics.rate((~each).astype(float), level)
+        share = intervals.rate((~each).astype(float), level)
         rows.append({"name": text, "value": share.value, "low": share.low, "high": share.high, "n": share.n})
     bars = {"kind": "bars", "title": "Answers that stay", "unit": "share", "rows": rows, "reference": None}
     if not items:

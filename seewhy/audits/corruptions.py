@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from seewhy import significance, statistics
 from seewhy.audits import _changed
-from seewhy.statistics import Estimate
+from seewhy.statistics import differences, intervals, significance
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
 from seewhy.wording import counted, listed, percent, points
 
@@ -53,7 +53,7 @@ class Errors(NamedTuple):
     def worse(self, place: int | None, level: float, seed: int) -> tuple[Estimate, float]:
         """How much more often it is wrong under a kind, or under all, and the p of drawing the signs of images."""
         under = (self.corrupted if place is None else self.corrupted[[place]]).mean((0, 1))
-        estimate, _ = statistics.paired_difference(under, self.clean, level)
+        estimate, _ = differences.paired(under, self.clean, level)
         both, side = np.concatenate([under, self.clean]), np.repeat([0, 1], len(under))
         # A test of signs would ask for the median, which moves under many corruptions even where the mean does not.
         return estimate, significance.unit_test(both, side, np.tile(np.arange(len(under)), 2), seed=seed)[1]
@@ -171,7 +171,7 @@ def _mean(
         **estimate._asdict(),
         severity=severity,
         evidence=(_table(errors, by_kind),),
-        doubts=(*doubts, statistics.INDEPENDENT),
+        doubts=(*doubts, intervals.INDEPENDENT),
         mitigation="Train with such images among the others (RandAugment makes some), and audit again."
         if found
         else None,
@@ -266,7 +266,7 @@ def _growth(errors: Errors, level: float, common: dict[str, Any]) -> Finding:
     p, falls = [], []
     for kind, step in steps:
         weak, strong = errors.corrupted[kind, step], errors.corrupted[kind, step + 1]
-        p.append(statistics.mcnemar(int(np.sum(weak > strong)), int(np.sum(weak < strong))))
+        p.append(differences.mcnemar(int(np.sum(weak > strong)), int(np.sum(weak < strong))))
         falls.append(float(np.mean(weak - strong)))
     adjusted = significance.holm(p)
     odd = [place for place in range(len(steps)) if adjusted[place] < 1 - level and falls[place] > 0]
@@ -282,7 +282,7 @@ def _growth(errors: Errors, level: float, common: dict[str, Any]) -> Finding:
         statement += f"more of a corruption clearly hurts less in {listed(said)}."
     else:
         statement += "no kind clearly hurts less where there is more of it."
-    overall, _ = statistics.paired_difference(errors.corrupted[:, -1].mean(0), errors.corrupted[:, 0].mean(0), level)
+    overall, _ = differences.paired(errors.corrupted[:, -1].mean(0), errors.corrupted[:, 0].mean(0), level)
     return Finding(
         id="corruptions:severity",
         statement=statement,

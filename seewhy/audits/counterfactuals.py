@@ -2,7 +2,7 @@
 
 For a few images that the network is right on, the smallest change that makes it answer the class it held next
 likeliest: cells swapped for those of a look-alike of that class, as few as a greedy search needs, and a free edit,
-smooth and small in area (`seewhy/editing.py`). Both are upper bounds, found on the network itself, so three checks
+smooth and small in area (`seewhy/tables/_editing.py`). Both are upper bounds, found on the network itself, so three checks
 stand beside them: the edited image is rounded to 256 levels before it counts; other networks, taught the same, are
 asked about it, for what they do not follow is an adversarial example and no reason; and an alarm tells when it lies
 farther from all training images than nearly every real test image does, so that no such image may exist.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from seewhy import statistics
+from seewhy.statistics import intervals
 from seewhy.types import Finding, Need, Pillar, Tables
 from seewhy.wording import counted, listed, percent, quoted
 
@@ -90,7 +90,7 @@ def _finding(
         none = f"{what} changed the answer of {asked}: what would have changed its mind was not found this way."
         return Finding(statement=none, found=False, unit="count", value=0.0, n=len(rows), **common)
     sizes = np.array([len(row["cells"]) if how == "swap" else row["pixels"] for row in found], float)
-    size = statistics.median(sizes, level)
+    size = intervals.median(sizes, level)
     doubts = [UPPER, SEAMS, *_strange(found)] if how == "swap" else [UPPER, *_strange(found)]
     ends: dict[str, Any] = {"low": size.low, "high": size.high} if np.isfinite(size.low) else {}
     followed = _followed(found, told["peers"], level)
@@ -109,7 +109,7 @@ def _finding(
     )
 
 
-def _extent(how: str, size: statistics.Estimate, cells: int) -> str:
+def _extent(how: str, size: intervals.Estimate, cells: int) -> str:
     """How large the changes are, as a clause."""
     level = f"{100 * size.confidence_level:.4g} %"
     if how == "swap":
@@ -128,7 +128,7 @@ def _followed(found: list[dict[str, Any]], peers: list[str], level: float) -> st
         return f"Not checked on the {counted(len(peers), 'peer')}: of these images they say something else anyway."
     unit = np.repeat(np.arange(len(found)), asked)
     says = np.concatenate([np.arange(n) < k for n, k in zip(asked, followed, strict=True)]).astype(float)
-    share = statistics.rate(says, level, unit)
+    share = intervals.rate(says, level, unit)
     verdict = (
         "so they move others too, not this network alone"
         if share.low > 0.5

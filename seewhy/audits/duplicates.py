@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import statistics
+from seewhy.statistics import differences, intervals
 from seewhy.types import Finding, Need, Pillar, Scan, Severity, Tables
 from seewhy.wording import counted, listed, percent, quoted
 
@@ -77,8 +77,8 @@ def _across(tables: Tables, twins: Twins, level: float, most: int, common: dict[
         statement = f"Twins across the split were not counted: {why}."
         return Finding(id="duplicates:across", statement=statement, unit="share", n=len(audited), **common)
     shared = [id for id in audited if id in twins.elsewhere]
-    low, high = statistics.wilson(len(shared), len(audited), level)
-    estimate = statistics.Estimate(len(shared) / len(audited), float(low), float(high), level, len(audited))
+    low, high = intervals.wilson(len(shared), len(audited), level)
+    estimate = intervals.Estimate(len(shared) / len(audited), float(low), float(high), level, len(audited))
     severity: Severity = "serious" if estimate.value >= 0.05 else "moderate" if estimate.value >= 0.01 else "minor"
     verb = "is" if len(shared) <= 1 else "are"
     many = f"{len(shared):,} of {images}" if shared else f"None of {images}"
@@ -119,8 +119,8 @@ def _easier(tables: Tables, twins: Twins, level: float, common: dict[str, Any]) 
     if min(shared.sum(), (~shared).sum()) < LEAST:
         return
     with_twin, without = right[shared], right[~shared]
-    low, high = statistics.newcombe(float(with_twin.sum()), len(with_twin), float(without.sum()), len(without), level)
-    gap = statistics.Estimate(float(with_twin.mean() - without.mean()), float(low), float(high), level, len(rows))
+    low, high = differences.newcombe(float(with_twin.sum()), len(with_twin), float(without.sum()), len(without), level)
+    gap = intervals.Estimate(float(with_twin.mean() - without.mean()), float(low), float(high), level, len(rows))
     found = gap.low > 0
     shares = f"{percent(float(with_twin.mean()))} of {counted(len(with_twin), 'image')} with a twin in another split"
     others = f"{percent(float(without.mean()))} of {counted(len(without), 'image')} without"
@@ -133,9 +133,9 @@ def _easier(tables: Tables, twins: Twins, level: float, common: dict[str, Any]) 
         unit="difference of shares",
         **gap._asdict(),
         severity="moderate" if found else "none",
-        doubts=("Images with a twin may be easier for other reasons.", statistics.INDEPENDENT),
+        doubts=("Images with a twin may be easier for other reasons.", intervals.INDEPENDENT),
         source="Newcombe 1998, method 10",
-        mitigation=f"Quote the accuracy without twins: {statistics.rate(without, level)}." if found else None,
+        mitigation=f"Quote the accuracy without twins: {intervals.rate(without, level)}." if found else None,
         **common,
     )
 
@@ -208,8 +208,8 @@ def _leak(tables: Tables, level: float, common: dict[str, Any]) -> Iterator[Find
     n = int(leak["n"])
     low, high = leak.get("low"), leak.get("high")
     if low is None or high is None:  # as if the two splits had different images, which makes it wide
-        low, high = statistics.newcombe(leak["random"] * n, n, leak["grouped"] * n, n, level)
-    gap = statistics.Estimate(float(leak["random"] - leak["grouped"]), float(low), float(high), level, n)
+        low, high = differences.newcombe(leak["random"] * n, n, leak["grouped"] * n, n, level)
+    gap = intervals.Estimate(float(leak["random"] - leak["grouped"]), float(low), float(high), level, n)
     found = gap.low > 0
     random, grouped = percent(leak["random"]), percent(leak["grouped"])
     method = str(leak.get("method", "a nearest neighbour on pixels"))

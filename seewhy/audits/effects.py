@@ -26,9 +26,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import special, stats
 
-from seewhy import grouping, shelf, significance, statistics, wording
+from seewhy import shelf, wording
 from seewhy.audits import _changed
-from seewhy.statistics import Estimate
+from seewhy.statistics import differences, grouping, intervals, significance
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import listed, percent, points, quoted
 
@@ -179,9 +180,9 @@ def _estimate(effect: Effect, zone: float, level: float) -> tuple[Estimate, floa
     """The effect on the decision, and how often chance alone would make so large a one; without a placebo the share of
     answers that change, against `zone`."""
     if effect.sides is not None:
-        return statistics.paired_difference(*effect.sides, level)
+        return differences.paired(*effect.sides, level)
     p = stats.binomtest(int(effect.changed.sum()), len(effect.changed), zone, "greater").pvalue
-    return statistics.rate(effect.changed.astype(float), level), float(p)
+    return intervals.rate(effect.changed.astype(float), level), float(p)
 
 
 def _one(
@@ -198,7 +199,7 @@ def _one(
     """What one change does, in words, numbers and pictures."""
     (estimate, found), module = told, effect.module
     n = len(effect.ids)
-    share = statistics.rate(effect.changed.astype(float), level)
+    share = intervals.rate(effect.changed.astype(float), level)
     how = f"With {module.changes} changed and {module.keeps} kept ({effect.text}), "
     verdict = f"{'an effect' if found else 'no clear effect'} of {estimate.in_points}"
     verdict = f"no effect, for the placebo does more: {estimate.in_points}" if estimate.high < 0 else verdict
@@ -230,7 +231,7 @@ def _one(
         severity=severity,
         examples=tuple(effect.ids[flipped]),
         evidence=tuple(_evidence(effect, flipped, predictions, tags, level)),
-        doubts=(*doubts, statistics.INDEPENDENT),
+        doubts=(*doubts, intervals.INDEPENDENT),
         mitigation=f"Train on images in which {module.changes} varies without the label, and audit again."
         if severity != "none"
         else None,
@@ -243,7 +244,7 @@ def _right(effect: Effect, level: float) -> str:
     known = ~np.isnan(effect.right).any(0)
     if known.sum() < 2:
         return "no image has a label to be right about"
-    difference, _ = statistics.paired_difference(effect.right[1, known], effect.right[0, known], level)
+    difference, _ = differences.paired(effect.right[1, known], effect.right[0, known], level)
     said = f"it is right {points(abs(difference.value))} {'less' if difference.value < 0 else 'more'} often than before"
     if difference.value == 0:
         said = "it is right as often as before"
@@ -263,9 +264,9 @@ def _moved(effect: Effect, level: float) -> tuple[Estimate, Estimate] | None:
     if known.sum() < 2:
         return None
     logodds = effect.logodds[:, known].clip(-50, 50)
-    probability, _ = statistics.paired_difference(special.expit(logodds[1]), special.expit(logodds[0]), level)
+    probability, _ = differences.paired(special.expit(logodds[1]), special.expit(logodds[0]), level)
     gap = logodds[1] - logodds[0]
-    low, high = statistics.mean_interval(gap, level)
+    low, high = intervals.mean_interval(gap, level)
     return probability, Estimate(float(gap.mean()), low, high, level, len(gap))
 
 
@@ -314,7 +315,7 @@ def _evidence(
 
 
 def _cells(changed: np.ndarray, level: float) -> list[Any]:
-    share = statistics.rate(changed.astype(float), level)
+    share = intervals.rate(changed.astype(float), level)
     return [share.value, share.low, share.high, share.n]
 
 

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from seewhy import grouping, metrics, significance, statistics, wording
-from seewhy.grouping import MOST_GROUPS, Groups
-from seewhy.statistics import Estimate
+from seewhy import wording
+from seewhy.statistics import differences, grouping, intervals, metrics, significance
+from seewhy.statistics.grouping import MOST_GROUPS, Groups
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, percent, points, quoted
 
@@ -42,7 +43,7 @@ class Cut(NamedTuple):
     def share(self, group: int) -> Estimate:
         """How often the network is right on one group."""
         here = self.groups.place == group
-        return statistics.rate(self.right[here], self.level, None if self.unit is None else self.unit[here])
+        return intervals.rate(self.right[here], self.level, None if self.unit is None else self.unit[here])
 
     @property
     def compared(self) -> Int[np.ndarray, " members"]:
@@ -148,7 +149,7 @@ def _compared(tables: Tables, cut: Cut, settings: Mapping[str, Any], common: dic
     level, names, unit = cut.level, cut.groups.names, settings["unit"]
     worst, best, gap = _widest(cut)
     smaller, small = sorted(cut.share(group).n for group in cut.large)[:2]
-    visible = statistics.smallest_gap(small, smaller, float(cut.right.mean()), 1 - (1 - level) / cut.pairs)
+    visible = differences.smallest_gap(small, smaller, float(cut.right.mean()), 1 - (1 - level) / cut.pairs)
     found = cut.p < 1 - level
     doubts = ["A gap does not say why: groups may differ in what they show, or in their labels."]
     few = [quoted(name) for group, name in enumerate(names) if group not in cut.large]
@@ -172,7 +173,7 @@ def _compared(tables: Tables, cut: Cut, settings: Mapping[str, Any], common: dic
         severity=severity if found else "none",
         examples=tuple(tables.baseline["id"][wrong]) if found else (),
         evidence=(_bars(cut),),
-        doubts=(*doubts, statistics.INDEPENDENT) if unit is None else tuple(doubts),
+        doubts=(*doubts, intervals.INDEPENDENT) if unit is None else tuple(doubts),
         settings={**settings, "p": cut.p, "smallest_gap": visible},
         mitigation=remedy if found else None,
         **common,
@@ -209,7 +210,7 @@ def _widest(cut: Cut) -> tuple[int, int, Estimate]:
     means = np.array([cut.share(group).value for group in cut.large])
     worst, best = cut.large[int(np.argmin(means))], cut.large[int(np.argmax(means))]
     of_each_pair = cut._replace(level=1 - (1 - cut.level) / cut.pairs)
-    gap = statistics.difference(of_each_pair.share(best), of_each_pair.share(worst), _correlation(cut, best, worst))
+    gap = differences.between(of_each_pair.share(best), of_each_pair.share(worst), _correlation(cut, best, worst))
     n = len(cut.compared) if cut.unit is None else len(np.unique(cut.unit[cut.compared]))
     return worst, best, gap._replace(confidence_level=cut.level, n=n)
 

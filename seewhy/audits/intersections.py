@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from seewhy import grouping, significance, statistics, wording
-from seewhy.grouping import Groups
-from seewhy.statistics import Estimate
+from seewhy import wording
+from seewhy.statistics import differences, grouping, intervals, significance
+from seewhy.statistics.grouping import Groups
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
 from seewhy.wording import counted, percent, points, quoted
 
@@ -104,8 +105,8 @@ def _cells(
     for crossing in itertools.chain(*(itertools.combinations(made, many) for many in range(2, depth + 1))):
         crossed = grouping.crossed({tag: made[tag] for tag in crossing})
         sizes, hits = crossed.sizes, np.bincount(crossed.place, weights=right, minlength=len(crossed.names))
-        pooled = statistics.pooled(hits, sizes, level)
-        binary = statistics.is_binary(right)
+        pooled = intervals.pooled(hits, sizes, level)
+        binary = intervals.is_binary(right)
         exact = significance.against_rest(hits.astype(np.int64), sizes)[0] if binary and units is None else None
         members = np.split(np.argsort(crossed.place, kind="stable"), np.cumsum(sizes)[:-1])
         alone = {tag: _means(made[tag], right) for tag in crossing}
@@ -160,7 +161,7 @@ def _summary(
         statement += f"worse than the rest; most clearly {lowest}."
     else:
         typical = sorted(cell.n for cell in cells)[len(cells) // 2]
-        visible = statistics.smallest_gap(
+        visible = differences.smallest_gap(
             len(right) - typical, typical, float(right.mean()), 1 - 2 * (1 - level) / len(cells)
         )
         unseen = f"; in a cell of {counted(typical, 'image')} a gap below about {points(visible)} would stay unseen"
@@ -182,7 +183,7 @@ def _summary(
         doubts=(
             "Pooled shares hold the truth at their level on average over the cells; a cell unlike all others is drawn "
             "to them.",
-            *((statistics.INDEPENDENT,) if units is None else ()),
+            *((intervals.INDEPENDENT,) if units is None else ()),
         ),
         **common,
     )
@@ -193,9 +194,9 @@ def _gap(cell: Cell, right: np.ndarray, units: np.ndarray | None, wider: float, 
     inside = np.zeros(len(right), dtype=bool)
     inside[cell.members] = True
     rest, here = (
-        statistics.rate(right[chosen], wider, None if units is None else units[chosen]) for chosen in (~inside, inside)
+        intervals.rate(right[chosen], wider, None if units is None else units[chosen]) for chosen in (~inside, inside)
     )
-    gap = statistics.difference(rest, here)
+    gap = differences.between(rest, here)
     return gap._replace(confidence_level=level)
 
 

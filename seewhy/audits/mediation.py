@@ -1,7 +1,7 @@
 """Which layers and units carry the effect of a change?
 
 The image is changed, and the activation of a layer, or of some of its units, is exchanged for what it is without the
-change, or the other way round (`seewhy/mediation.py` has the formulas). What a mediator carries is its total indirect
+change, or the other way round (`seewhy/tables/_mediation.py` has the formulas). What a mediator carries is its total indirect
 effect, as a share of the total; the interaction is what it does only together with the rest. Everything is read on the
 log-odds of the true class, image by image, with an interval from drawing images anew (BCa bootstrap). The units are
 chosen on other images than those they are measured on, and stand beside as many units drawn at random.
@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float
 
-from seewhy import shelf, statistics
-from seewhy.statistics import Estimate
+from seewhy import shelf
+from seewhy.statistics import intervals
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Tables
 from seewhy.wording import counted, listed, percent, quoted
 
@@ -71,7 +72,7 @@ class Mediator(NamedTuple):
             return float(parts[rows].sum()) / whole if whole else 0.0
 
         value = ratio(np.arange(len(total)))
-        low, high = statistics.bootstrap(ratio, len(total), seed=seed, draws=draws, level=level)
+        low, high = intervals.bootstrap(ratio, len(total), seed=seed, draws=draws, level=level)
         return Estimate(value, min(low, value), max(high, value), level, len(total))
 
 
@@ -122,7 +123,7 @@ def check(
             "passes": told["passes"],
         },
     }
-    low, high = statistics.mean_interval(total.after - total.before, level)
+    low, high = intervals.mean_interval(total.after - total.before, level)
     effect = Estimate(float(np.mean(total.after - total.before)), low, high, level, len(total.before))
     if len(mediators) == 1 or not (effect.low > 0 or effect.high < 0):
         yield _nothing(told, effect, common)
@@ -201,7 +202,7 @@ def _layers(
         unit="share of the effect",
         **value._asdict(),
         evidence=(_table("What goes through which layer: effects in nats", layers, effect, common["seed"], draws),),
-        doubts=(MIXED, ONE_CHANGE, statistics.INDEPENDENT),
+        doubts=(MIXED, ONE_CHANGE, intervals.INDEPENDENT),
         **common,
     )
 
@@ -230,7 +231,7 @@ def _units(
         f"{percent(float(chosen.stays.mean()))} of the answers still change."
     )
     rows = [_bar(each, level, seed, draws) for each in [*single, chosen, *([random] if random else [])]]
-    doubts = [MIXED, ONE_CHANGE, "They were chosen on other images than they are measured on.", statistics.INDEPENDENT]
+    doubts = [MIXED, ONE_CHANGE, "They were chosen on other images than they are measured on.", intervals.INDEPENDENT]
     if told["screened"] < told["channels"]:
         doubts.insert(
             2, f"Of {told['channels']:,} units {told['screened']} were tried, by a first guess from gradients."

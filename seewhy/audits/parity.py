@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from seewhy import calibration, grouping, metrics, significance, statistics, wording
-from seewhy.grouping import Groups
-from seewhy.statistics import Estimate
+from seewhy import wording
+from seewhy.statistics import calibration, differences, grouping, intervals, metrics, significance
+from seewhy.statistics.grouping import Groups
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, percent, quoted
 
@@ -105,7 +106,7 @@ def check(
 def _labelled(predictions: Predictions, unit: str | None) -> Rows | str:
     """The rows with a label, or why there is nothing to count."""
     rows = np.flatnonzero(~np.isnan(predictions["right"]))
-    if not statistics.is_binary(predictions["right"][rows]) or predictions.parts is not None:
+    if not intervals.is_binary(predictions["right"][rows]) or predictions.parts is not None:
         return "answers can be partly right, so are no classes"
     targets = predictions["target"][rows]
     names = tuple(dict.fromkeys([*predictions.classes, *targets]))
@@ -177,10 +178,10 @@ def _gap(known: Rows, of: Difference, wider: float, level: float) -> tuple[Estim
     counts, event = _counting(known, of.rate, of.column)
     inside = of.table.groups.place == of.group
     here, rest = (
-        statistics.rate(event[rows].astype(float), wider, None if known.units is None else known.units[rows])
+        intervals.rate(event[rows].astype(float), wider, None if known.units is None else known.units[rows])
         for rows in (counts & inside, counts & ~inside)
     )
-    return here, rest, statistics.difference(here, rest)._replace(confidence_level=level)
+    return here, rest, differences.between(here, rest)._replace(confidence_level=level)
 
 
 def _judged(
@@ -210,7 +211,7 @@ def _judged(
         doubts=(
             "Where the labels of groups differ, no network that errs can be alike in all these rates at once.",
             "Whether labels are right may itself differ between groups.",
-            *((statistics.INDEPENDENT,) if known.units is None else ()),
+            *((intervals.INDEPENDENT,) if known.units is None else ()),
         ),
         mitigation="Say which of these rates groups are owed alike; a threshold for each group, chosen on other "
         "images, can bring that one into line, at a price in the others."

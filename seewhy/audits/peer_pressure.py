@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import statistics
+from seewhy.statistics import intervals
 from seewhy.types import Finding, Need, Pillar, Predictions, Tables
 from seewhy.wording import counted, percent, quoted
 
@@ -83,7 +83,7 @@ def _how_good(baseline: Predictions, said: Predictions, level: float) -> dict[st
     of_peers = ((name, said.condition(name)) for name in dict.fromkeys(said["condition"]))
     for name, each in [("this network", baseline), *of_peers]:
         right = each["right"]
-        share = statistics.rate(right[~np.isnan(right)], level)
+        share = intervals.rate(right[~np.isnan(right)], level)
         rows.append({"name": name, "value": share.value, "low": share.low, "high": share.high, "n": share.n})
     return {"kind": "bars", "title": "How often each is right", "unit": "share", "rows": rows, "reference": None}
 
@@ -129,7 +129,7 @@ def _told(
             **common,
         )
     wrong = (right[here] < 0.5).astype(float)
-    precision = statistics.rate(wrong, level)
+    precision = intervals.rate(wrong, level)
     by_consensus = int(np.sum(consensus[here] == target[here]))
     mistakes = int(np.sum(right[labelled] < 0.5))
     base = float(np.mean(right[labelled] < 0.5))
@@ -152,7 +152,7 @@ def _told(
         unit="share",
         **precision._asdict(),
         severity="minor" if clear else "none",
-        doubts=(*few, BLIND, "The peers' answer is no label: look before you use it as one.", statistics.INDEPENDENT),
+        doubts=(*few, BLIND, "The peers' answer is no label: look before you use it as one.", intervals.INDEPENDENT),
         mitigation="Look at these images: they are mistakes, or their labels are, more often than others."
         if clear
         else None,

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from seewhy import metrics, significance, statistics, wording
+from seewhy import wording
+from seewhy.statistics import intervals, metrics, significance
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, percent, points, quoted
 
@@ -58,7 +59,7 @@ def check(tables: Tables, *, level: float = 0.95, least: int = 10) -> Iterator[F
         "seed": tables.seed,
         "source": SOURCE,
     }
-    if not statistics.is_binary(predictions["right"][rows]) or predictions.parts is not None:
+    if not intervals.is_binary(predictions["right"][rows]) or predictions.parts is not None:
         why = "its answers can be partly right, so they are no classes"
     elif len(set(predictions["target"][rows])) < 2:
         why = f"fewer than two classes occur among the labels of the {tables.split} images"
@@ -92,8 +93,8 @@ def _summary(tables: Tables, classes: Classes, worse: np.ndarray, least: int, co
     compared = np.flatnonzero(classes.n >= least)
     recall = classes.hits / np.maximum(classes.n, 1)
     worst = int(compared[np.argmin(recall[compared])])
-    low, high = statistics.wilson(int(classes.hits[worst]), int(classes.n[worst]), classes.level)
-    estimate = statistics.Estimate(float(recall[worst]), low, high, classes.level, int(classes.n[worst]))
+    low, high = intervals.wilson(int(classes.hits[worst]), int(classes.n[worst]), classes.level)
+    estimate = intervals.Estimate(float(recall[worst]), low, high, classes.level, int(classes.n[worst]))
     images = counted(estimate.n, f"{tables.split} image".strip())
     lowest = (
         f"{quoted(classes.names[worst])}, recognised on {int(classes.hits[worst]):,} of its {images}, {estimate}, "
@@ -118,7 +119,7 @@ def _summary(tables: Tables, classes: Classes, worse: np.ndarray, least: int, co
         **estimate._asdict(),
         severity="none",  # the classes themselves carry it
         evidence=_evidence(classes),
-        doubts=(*doubts, statistics.INDEPENDENT),
+        doubts=(*doubts, intervals.INDEPENDENT),
         **common,
     )
 
@@ -127,8 +128,8 @@ def _worse(
     tables: Tables, predictions: Predictions, rows: np.ndarray, classes: Classes, place: int, common: dict[str, Any]
 ) -> Finding:
     name, hits, n = classes.names[place], int(classes.hits[place]), int(classes.n[place])
-    low, high = statistics.wilson(hits, n, classes.level)
-    estimate = statistics.Estimate(hits / n, low, high, classes.level, n)
+    low, high = intervals.wilson(hits, n, classes.level)
+    estimate = intervals.Estimate(hits / n, low, high, classes.level, n)
     gap = classes.rest(place) - estimate.value
     severity: Severity = "serious" if gap >= 0.3 else "moderate" if gap >= 0.1 else "minor"
     missed = rows[(predictions["target"][rows] == name) & (predictions["right"][rows] == 0)]
@@ -151,7 +152,7 @@ def _worse(
                 ],
             },
         ),
-        doubts=("Some of its labels may be wrong, or its images harder for people too.", statistics.INDEPENDENT),
+        doubts=("Some of its labels may be wrong, or its images harder for people too.", intervals.INDEPENDENT),
         mitigation=f"Add training images of {quoted(name)}, look for wrong labels among these, or weight the class.",
         **common,
     )
@@ -167,7 +168,7 @@ def _evidence(classes: Classes) -> tuple[dict[str, Any], ...]:
     bars = []
     for title, of in (("Recall by class", classes.n), ("Precision by class", classes.answered)):
         given = drawn[of[drawn] > 0]
-        low, high = statistics.wilson(classes.hits[given], of[given], classes.level)
+        low, high = intervals.wilson(classes.hits[given], of[given], classes.level)
         rows = [
             {
                 "name": classes.names[place],

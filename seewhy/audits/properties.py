@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from seewhy import significance, statistics
-from seewhy.statistics import Estimate
+from seewhy.statistics import differences, intervals, significance
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
 from seewhy.wording import counted, listed, p_value, percent
 
@@ -79,9 +79,9 @@ def _asked(found: Mapping[str, Any], seed: int, level: float, draws: int) -> dic
         after, placebo = (np.array(columns[each], dtype=float) for each in ("logodds_true", "placebo_logodds_true"))
         right, rested = (np.array(columns[each], dtype=float) for each in ("right", "placebo_right"))
         d = placebo - after
-        low, high = statistics.mean_interval(d, level)
+        low, high = intervals.mean_interval(d, level)
         logodds = Estimate(float(d.mean()) if len(d) else float("nan"), low, high, level, len(d))
-        wrong, _ = statistics.paired_difference(rested, right, level)
+        wrong, _ = differences.paired(rested, right, level)
         asked[name] = Asked(
             logodds,
             wrong,

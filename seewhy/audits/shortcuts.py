@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from seewhy import significance, statistics
-from seewhy.statistics import Estimate
+from seewhy.statistics import differences, intervals, significance
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
 from seewhy.wording import counted, p_value, percent, quoted
 
@@ -104,9 +104,9 @@ def _carried(table: Mapping[str, Any], seed: int, level: float, draws: int) -> l
             if len(rows) < LEAST or (each["kind"] == "mark" and each["label"] != name):
                 continue
             d = difference[rows]
-            low, high = statistics.mean_interval(d, level)
+            low, high = intervals.mean_interval(d, level)
             logodds = Estimate(float(d.mean()), low, high, level, len(rows))
-            decisions, _ = statistics.paired_difference(turned[rows], at_rest[rows], level)
+            decisions, _ = differences.paired(turned[rows], at_rest[rows], level)
             shares = float(turned[rows].mean()), float(at_rest[rows].mean())
             found.append(Carried(name, each, rows, d, logodds, decisions, shares))
     if not found:

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from seewhy import statistics
 from seewhy.shelf import nearest
+from seewhy.statistics import intervals
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, p_value, quoted
 
@@ -148,7 +148,7 @@ def _told(
         ),
         doubts=(
             "Sets may differ in more than their names say, such as background or pose; choose them alike otherwise.",
-            statistics.INDEPENDENT,
+            intervals.INDEPENDENT,
         ),
         settings={"level": level, "p": p, "targets": list(targets), "attributes": list(attributes)},
         **common,

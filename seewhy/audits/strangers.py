@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import statistics
-from seewhy.statistics import Estimate
+from seewhy.statistics import intervals
+from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
 from seewhy.wording import counted, quoted
 
@@ -60,7 +60,7 @@ def check(tables: Tables, *, data: str | None = None, count: int = 500, level: f
             f"{LEAST} test images, and there are {there:,} and {here:,}."
         )
         return Finding(statement=statement, n=here + there, **common)
-    areas = {name: statistics.auroc(values[~known], values[known], level) for name, values in scores.items()}
+    areas = {name: intervals.auroc(values[~known], values[known], level) for name, values in scores.items()}
     passes = {name: _passing(values, known, level) for name, values in scores.items()}
     best = max(areas, key=lambda name: areas[name].value)
     area = areas[best]
@@ -79,7 +79,7 @@ def check(tables: Tables, *, data: str | None = None, count: int = 500, level: f
             "It holds for these strangers: others may be nearer to the classes or farther off.",
             "The best of the scores was chosen on these images, which flatters it.",
             "The interval of what passes takes the threshold as given.",
-            statistics.INDEPENDENT,
+            intervals.INDEPENDENT,
         ),
         mitigation="Refuse to answer above a threshold of that score, or train with such images as one more class."
         if severity != "none"
@@ -91,7 +91,7 @@ def check(tables: Tables, *, data: str | None = None, count: int = 500, level: f
 def _passing(values: np.ndarray, known: np.ndarray, level: float) -> Estimate:
     """The share of strangers at or below the score under which 95 % of the test images lie."""
     threshold = np.quantile(values[known], 0.95, method="inverted_cdf")
-    return statistics.rate((values[~known] <= threshold).astype(float), level)
+    return intervals.rate((values[~known] <= threshold).astype(float), level)
 
 
 def _evidence(areas: dict[str, Estimate], passes: dict[str, Estimate]) -> list[dict[str, Any]]:

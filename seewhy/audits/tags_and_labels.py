@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from seewhy import chance, grouping, significance, statistics
+from seewhy import chance
+from seewhy.statistics import differences, grouping, intervals, significance
 from seewhy.types import Finding, Need, Pillar, Predictions, Severity, Tables
 from seewhy.wording import counted, listed, p_value, percent, quoted
 
@@ -141,7 +142,7 @@ def _guesses(table: Crossed) -> tuple[np.ndarray, np.ndarray]:
 
 def _told(table: Crossed, p: float, tests: int, level: float, common: Mapping[str, Any]) -> Finding:
     by_tag, by_none = _guesses(table)
-    gain, _ = statistics.paired_difference(by_tag, by_none, level)
+    gain, _ = differences.paired(by_tag, by_none, level)
     strength = cramers_v(table.counts)
     never = [
         f"{quoted(table.labels[column])} with {quoted(table.values[row])}"
@@ -172,7 +173,7 @@ def _told(table: Crossed, p: float, tests: int, level: float, common: Mapping[st
         ),
         doubts=(
             "That the data tie the tag to the label does not mean that the network uses it.",
-            statistics.INDEPENDENT,
+            intervals.INDEPENDENT,
         ),
         settings={"level": level, "p": p, "cramers_v": strength, "tests": tests},
         mitigation=f"Gather images in which {quoted(table.tag)} and the label do not go together, or weigh those up.",

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from seewhy import statistics
-from seewhy.heatmap import GRID, on_grid
+from seewhy.images.heatmap import GRID, on_grid
+from seewhy.statistics import intervals
 from seewhy.types import Explanation, Finding, Need, Pillar, Predictions, Tables
 from seewhy.wording import counted, listed, percent
 
@@ -139,7 +139,7 @@ def _agreement(
             f"Whether methods agree about where the network looks was not asked: it takes {why}; pictures: {shown}."
         )
         return Finding(statement=statement, n=len(means), **finding)
-    estimate = statistics.mean(np.array(means), level, within=(-1.0, 1.0))
+    estimate = intervals.mean(np.array(means), level, within=(-1.0, 1.0))
     disagree, agree = estimate.high < AGREEMENT, estimate.low >= AGREEMENT
     verdict = "disagree" if disagree else "agree" if agree else "do not clearly agree"
     names = listed(sorted({name for pair in pairs for name in pair}))
@@ -177,11 +177,11 @@ def _border(by_id: Mapping[str, Mapping[str, np.ndarray]], level: float, common:
     if len(means) < 2:
         statement = "Whether heat gathers in the border was not asked: it takes two images."
         return Finding(id="where_it_looks:border", statement=statement, n=len(means), **common)
-    estimate = statistics.mean(np.array(means), level)
+    estimate = intervals.mean(np.array(means), level)
     found = estimate.low > even
     rows = []
     for method, values in sorted(by_method.items()):
-        of = statistics.mean(np.array(values), level)
+        of = intervals.mean(np.array(values), level)
         rows.append({"name": method, "value": of.value, "low": of.low, "high": of.high, "n": of.n})
     more = (
         "More heat lies in the border than if it were spread evenly" if found else "The border gets no surplus of heat"

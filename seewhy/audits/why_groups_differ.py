@@ -17,7 +17,9 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
-from seewhy import grouping, heatmap, metrics, significance, statistics, wording
+from seewhy import wording
+from seewhy.images import heatmap
+from seewhy.statistics import differences, grouping, intervals, metrics, significance
 from seewhy.types import Explanation, Finding, Need, Pillar, Predictions, Tables
 from seewhy.wording import listed, percent, points, quoted
 
@@ -109,8 +111,8 @@ def _pairs(predictions: Predictions, tags: tuple[str, ...], level: float, least:
         shares = np.bincount(groups.place, weights=right, minlength=len(groups.names)) / np.maximum(groups.sizes, 1)
         worst, best = int(large[np.argmin(shares[large])]), int(large[np.argmax(shares[large])])
         wider = 1 - 2 * (1 - level) / (len(tags) * len(large) * (len(large) - 1))
-        first, second = (statistics.rate(right[groups.place == each], wider) for each in (best, worst))
-        gap = statistics.difference(first, second)
+        first, second = (intervals.rate(right[groups.place == each], wider) for each in (best, worst))
+        gap = differences.between(first, second)
         if gap.low > 0:
             found.append(
                 Pair(tag, groups.names[worst], groups.names[best], predictions, rows, groups.place == worst,
@@ -160,7 +162,7 @@ def _explain(tables: Tables, pair: Pair, explained: Need, level: float, common: 
         ),
         doubts=(
             "A clue is an association: whether mending it closes the gap, an intervention or new training must tell.",
-            statistics.INDEPENDENT,
+            intervals.INDEPENDENT,
         ),
         mitigation=f"Try the clearest clue first, and audit again whether the gap by {quoted(pair.tag)} closed."
         if any(clear)

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import statistics, wording
+from seewhy import wording
+from seewhy.statistics import differences, intervals
 from seewhy.types import Finding, Need, Pillar, Predictions, Tables
 from seewhy.wording import counted, percent, quoted
 
@@ -35,7 +36,7 @@ def check(tables: Tables, *, level: float = 0.95) -> Iterator[Finding]:
     """One Finding against the most frequent class and, if there is one, another against the linear model."""
     predictions = tables.baseline
     rows = np.flatnonzero(~np.isnan(predictions["right"]))
-    if not statistics.is_binary(predictions["right"][rows]) or predictions.parts is not None:
+    if not intervals.is_binary(predictions["right"][rows]) or predictions.parts is not None:
         yield _not_run(tables, "majority", "its answers can be partly right, and the simple ones cannot")
         return
     if not len(rows):
@@ -99,7 +100,7 @@ def _compared(
     n = len(network)
     if n < LEAST:
         return _not_run(tables, subject, f"there is not enough data, with {counted(n, 'labelled image')}", rival)
-    gain, p = statistics.paired_difference(network, simple, level)
+    gain, p = differences.paired(network, simple, level)
     flips = int(np.sum(network != simple))
     better, worse = p < 1 - level and gain.value > 0, p < 1 - level and gain.value < 0
     unclear = not better and not worse and flips < LEAST and gain.high > WORTH_HAVING
@@ -116,7 +117,7 @@ def _compared(
         verdict = f"The network is not clearly better than {rival}: it is {shares}"
     bars = [
         {"name": who, "value": each.value, "low": each.low, "high": each.high, "n": n}
-        for who, each in (("the network", statistics.rate(network, level)), (rival, statistics.rate(simple, level)))
+        for who, each in (("the network", intervals.rate(network, level)), (rival, intervals.rate(simple, level)))
     ]
     few = f"Only {counted(flips, 'image')} {'tells' if flips == 1 else 'tell'} the two apart."
     return Finding(
@@ -132,7 +133,7 @@ def _compared(
         evidence=(
             {"kind": "bars", "title": f"The network and {rival}", "unit": "share", "rows": bars, "reference": None},
         ),
-        doubts=(statistics.INDEPENDENT, *doubts, *([few] if flips < LEAST else [])),
+        doubts=(intervals.INDEPENDENT, *doubts, *([few] if flips < LEAST else [])),
         settings={"level": level, "p": p, "flips": flips},
         seed=tables.seed,
         source="McNemar 1947 (exact); Newcombe 1998, paired score interval",

@@ -22,7 +22,7 @@ import pyarrow as pa
 import torch
 from jaxtyping import Bool, UInt8
 
-from seewhy import decoding
+from seewhy.images import decoding
 from seewhy.shelf import nearest
 from seewhy.types import Boxes, Problem
 

@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from seewhy import decoding, imaging
 from seewhy.data import _listing
+from seewhy.images import decoding, imaging
 from seewhy.types import Dataset
 
 KEYS = ("images", "labels", "tags", "splits", "ids")

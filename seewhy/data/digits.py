@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from seewhy import imaging
 from seewhy.data import _listing
+from seewhy.images import imaging
 from seewhy.types import Dataset, Problem
 
 WORD = "digits"

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
 
-from seewhy import files, imaging
+from seewhy.images import imaging
 from seewhy.shelf import nearest
+from seewhy.storage import files
 from seewhy.types import Boxes, Dataset, Problem
 from seewhy.worlds import COMPANIONS, SPLITS, World
 

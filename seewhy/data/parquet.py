@@ -27,8 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet
 from jaxtyping import Bool, UInt8
 
-from seewhy import decoding
 from seewhy.data import _listing
+from seewhy.images import decoding
 from seewhy.types import Dataset
 
 HELD = 1_000_000_000

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from seewhy import imaging
+from seewhy.images import imaging
 
 #: Pixels at each side of a picture that repeat its edge, so that no neighbour shows when the page scales it.
 GUTTER = 2

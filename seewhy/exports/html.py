@@ -25,9 +25,11 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
-from seewhy import files, heatmap, wording
+from seewhy import wording
 from seewhy.exports import _axes, _charts, _facts, _pictures, _words
 from seewhy.exports._document import document
+from seewhy.images import heatmap
+from seewhy.storage import files
 from seewhy.types import PILLARS, Explanation, Finding, Report
 
 #: What the file is called unless someone says otherwise.

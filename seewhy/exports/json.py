@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from seewhy import files
 from seewhy.exports._document import document
+from seewhy.storage import files
 from seewhy.types import Finding, Report
 
 #: What the file is called unless someone says otherwise.

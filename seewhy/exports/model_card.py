@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from seewhy import files
 from seewhy.exports import _facts, _words
 from seewhy.exports._markdown import said, table, text, to_fill_in
+from seewhy.storage import files
 from seewhy.types import Finding, Pillar, Report
 
 #: What the file is called unless someone says otherwise.

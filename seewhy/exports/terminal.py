@@ -14,8 +14,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from seewhy import files
 from seewhy.exports import _words
+from seewhy.storage import files
 from seewhy.types import Finding, Report
 
 #: What the file is called unless someone says otherwise.

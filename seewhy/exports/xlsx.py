@@ -15,10 +15,11 @@ from typing import Any
 
 from xlsxwriter.format import Format
 
-from seewhy import files, wording
+from seewhy import wording
 from seewhy.exports import _facts, _tables, _words
 from seewhy.exports._document import document
 from seewhy.exports._tables import Column, Tabled
+from seewhy.storage import files
 from seewhy.types import Finding, Report
 from seewhy.workbook import Book, Sheet, address, data_bars, freeze
 

@@ -4,7 +4,7 @@
 
 `into` is what comes: "another" image's background, of which the object is taken away and the hole drawn over from its
 surroundings; "plain", the background's own mean colour, so that the object alone is left; "blurred", the background
-without detail. The object is where its mask says, else its box, else a guess (seewhy/objects.py): then it may lose a
+without detail. The object is where its mask says, else its box, else a guess (seewhy/images/objects.py): then it may lose a
 part of itself, or bring some of its background. So it is an approximate edit; the seam is soft over 1/32 of the side.
 The light on the object stays that of where it was.
 
@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from seewhy import objects
+from seewhy.images import objects
 from seewhy.passes.fillings import blurred, drawn_over
 from seewhy.types import Batch
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from seewhy import chance, imaging
+from seewhy import chance
+from seewhy.images import imaging
 from seewhy.types import Batch, Boxes
 from seewhy.worlds import World
 

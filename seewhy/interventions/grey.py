@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from seewhy.measuring import LUMA
+from seewhy.images.measuring import LUMA
 from seewhy.types import Batch
 
 changes, keeps, exact = "the colours", "shapes and brightness", True

@@ -7,7 +7,7 @@ The placebo does the same to a square at a place drawn by the id, off the object
 
 from __future__ import annotations
 
-from seewhy import objects
+from seewhy.images import objects
 from seewhy.interventions._corners import square
 from seewhy.interventions._covering import cover
 from seewhy.types import Batch

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from seewhy import objects
+from seewhy.images import objects
 from seewhy.interventions._corners import square
 from seewhy.shelf import nearest
 from seewhy.types import Batch

@@ -7,10 +7,10 @@
     colour       y = x + (mean colour less its luma, of the donor - of the image)
     sharpness    y = b + (x - b) s,   s = sharpness of the donor / of the image, b the image blurred over 3 x 3 pixels
 
-Contrast and sharpness are those of seewhy/measuring.py.
+Contrast and sharpness are those of seewhy/images/measuring.py.
 
 The placebo takes the value of an image of the same class: a change as large that ought to tell nothing. The object is
-where its mask says, else its box, else a guess (seewhy/objects.py). Values that leave [0, 1] are cut off.
+where its mask says, else its box, else a guess (seewhy/images/objects.py). Values that leave [0, 1] are cut off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from seewhy import measuring, objects
+from seewhy.images import measuring, objects
 from seewhy.types import Batch
 
 changes, keeps, exact = "one property of the image", "what the image shows", False

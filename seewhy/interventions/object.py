@@ -2,7 +2,7 @@
 
 The object is covered and the background kept: `fill` "inpaint" draws the surroundings into the hole, "mean" is the
 image's mean colour, "blur" the image without detail, "black" black. The object is where its mask says, else its box,
-else a guess (seewhy/objects.py); a little around it goes too, lest its edge stays. What it threw, a shadow, stays.
+else a guess (seewhy/images/objects.py); a little around it goes too, lest its edge stays. What it threw, a shadow, stays.
 
 The placebo covers a region of the same size and shape elsewhere, off the object, drawn by the id. An object that leaves
 no such room gets a placebo that lacks what would lie on it.
@@ -10,7 +10,7 @@ no such room gets a placebo that lacks what would lie on it.
 
 from __future__ import annotations
 
-from seewhy import objects
+from seewhy.images import objects
 from seewhy.interventions._covering import cover
 from seewhy.types import Batch
 

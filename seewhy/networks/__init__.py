@@ -24,10 +24,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from seewhy import hooks, receptive, shelf, weights
-from seewhy.networks import _foreign, _imagenet, _matching
+from seewhy import hooks, shelf
+from seewhy.networks import _foreign, _imagenet, _matching, _receptive
 from seewhy.networks._built import Built
 from seewhy.networks._count import Counting, multiply_adds
+from seewhy.storage import weights
 from seewhy.types import Preprocessing
 
 __all__ = ["Built", "choose", "find", "from_weights", "layers", "names", "table", "with_weights"]
@@ -174,7 +175,7 @@ def layers(name: str) -> list[dict[str, Any]]:
         image = torch.zeros(1, 3, *side, device="meta")
     given = next(iter(inspect.signature(network.forward).parameters))
     owned = dict(network.named_modules())
-    fields = receptive.fields(network, {given: image})
+    fields = _receptive.fields(network, {given: image})
     return [
         {
             "name": layer.name,

@@ -25,11 +25,12 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seewhy import chance, statistics, training
+from seewhy import chance, training
 from seewhy import data as sources
 from seewhy.exports import html
 from seewhy.loading import Loader
 from seewhy.predicting import predict
+from seewhy.statistics import intervals
 from seewhy.tasks.classify import Classify
 from seewhy.types import Batch, Dataset, Finding, Preprocessing, Progress, Report
 from seewhy.wording import counted
@@ -320,7 +321,7 @@ def _findings(name: str, measured: Sequence[Measured], first: int, full: bool) -
 
 def _over_seeds(values: Sequence[float], within: tuple[float, float]) -> tuple[dict[str, Any], str]:
     """The mean with its interval, as a Finding has it and in words; one seed has no interval."""
-    estimate, runs = statistics.mean(np.array(values), within=within), counted(len(values), "seed")
+    estimate, runs = intervals.mean(np.array(values), within=within), counted(len(values), "seed")
     if len(values) < 2:
         return {"value": estimate.value, "n": len(values)}, f"{runs}, so no interval"
     return estimate._asdict(), f"95 % interval over {runs} {estimate.low:.4f} to {estimate.high:.4f}"

@@ -20,12 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seewhy import files, workbook
+from seewhy import workbook
 from seewhy.model import Model
 from seewhy.sheets import cover, ending, formulas, graph, grids, pages, words
 from seewhy.sheets.plan import Bound, Picture, Plan, Unit, sheet_names
 from seewhy.sheets.steps import Region, Step, run, seen
 from seewhy.shelf import nearest
+from seewhy.storage import files
 
 #: How far the steps may answer from the network, in a logit, as a share of the largest or of 1: in double precision,
 #: and as the network itself computes.

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from seewhy import files, imaging, reading, workbook
+from seewhy import workbook
+from seewhy.images import imaging, reading
+from seewhy.storage import files
 from seewhy.workbook import Book, Sheet
 
 #: How many colours the picture has at most, and how many pixels its longer side.

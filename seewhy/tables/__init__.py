@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from seewhy import chance, fitting
-from seewhy.fitting import Material
+from seewhy import chance
 from seewhy.loading import Loader
+from seewhy.material.opening import Material
 from seewhy.model import Model
 from seewhy.settings import Settings
+from seewhy.training import choosing
 from seewhy.types import Dataset, Need, Progress
 
 
@@ -37,7 +38,7 @@ class Subject:
     @property
     def device(self) -> torch.device:
         """Where the network runs."""
-        return fitting.chosen_device(self.settings.device)
+        return choosing.chosen_device(self.settings.device)
 
     def split(self, name: str) -> Dataset:
         """The rows of a split. Raises Unavailable where there is none."""

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import numpy as np
 
-from seewhy import imaging
+from seewhy.images import imaging
 from seewhy.types import Dataset, Progress
 
 

@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seewhy import chance, editing, hooks, imaging
-from seewhy.editing import Edit
+from seewhy import chance, hooks
+from seewhy.images import imaging
 from seewhy.loading import Loader
 from seewhy.model import Model
 from seewhy.predicting import predict
-from seewhy.tables import Subject, Unavailable
+from seewhy.tables import Subject, Unavailable, _editing
+from seewhy.tables._editing import Edit
 from seewhy.tables._peers import peers as found_peers
 from seewhy.tables.intervention import POOL
 from seewhy.types import Batch, Need, Predictions, Progress
@@ -61,8 +62,8 @@ def make(
 
     with hooks.frozen(network):
         searches = {
-            "edit": editing.edited(network, batch, score, steps=steps),
-            "swap": editing.swapped(network, batch, donors, score, cells=cells),
+            "edit": _editing.edited(network, batch, score, steps=steps),
+            "swap": _editing.swapped(network, batch, donors, score, cells=cells),
         }
         for how, search in searches.items():
             found[how] = yield from _told(search, how, steps if how == "edit" else len(batch))

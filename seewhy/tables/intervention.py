@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from seewhy import interventions, objects
+from seewhy import interventions
+from seewhy.images import objects
 from seewhy.loading import Loader
 from seewhy.passes import Unsuitable
 from seewhy.predicting import predict

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from seewhy import chance, splitting, statistics
+from seewhy import chance
+from seewhy.material import splitting
+from seewhy.statistics import differences
 from seewhy.tables import Subject, Unavailable
 from seewhy.tables._pixels import small_pixels
 from seewhy.types import Progress
@@ -33,7 +35,7 @@ def make(subject: Subject) -> Generator[Progress, None, dict[str, Any]]:
         nearest = (known @ asked.T - 0.5 * (known**2).sum(1)[:, None]).argmax(0)
         right[how] = targets[splits == "train"][nearest] == targets[splits == "test"]
     random, grouped = right["random"], right["grouped"]
-    low, high = statistics.newcombe(random.sum(), len(random), grouped.sum(), len(grouped), 0.95)
+    low, high = differences.newcombe(random.sum(), len(random), grouped.sum(), len(grouped), 0.95)
     return {
         "random": float(random.mean()),
         "grouped": float(grouped.mean()),

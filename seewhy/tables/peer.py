@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from seewhy import fitting
 from seewhy.tables import Subject, Unavailable
+from seewhy.training import fitting
 from seewhy.types import Progress, Weights
 
 

@@ -1,6 +1,6 @@
 """Can the label be told from a plain property of the image, and does the network go by it?
 
-Half of a sample of the training images fits a rule a property, the other half judges it (seewhy/telling.py): that is
+Half of a sample of the training images fits a rule a property, the other half judges it (seewhy/statistics/telling.py): that is
 where a network may have learnt it, whether or not the test images have it too. Properties are measured on the images as
 the network sees them, and read off the files: size, bytes, folder, camera. For each that tells the label, and that can
 be changed alone, the network is asked again about test images with it changed (the intervention `matched`): only a
@@ -17,8 +17,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 
-from seewhy import chance, decoding, measuring, objects, significance, telling
+from seewhy import chance
+from seewhy.images import decoding, measuring, objects
 from seewhy.loading import Loader
+from seewhy.statistics import significance, telling
 from seewhy.tables import Subject, Unavailable
 from seewhy.tables.intervention import POOL
 from seewhy.types import Dataset, Need, Predictions, Progress

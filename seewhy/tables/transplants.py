@@ -26,8 +26,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 
-from seewhy import chance, hooks, objects, ranks
+from seewhy import chance, hooks
+from seewhy.images import objects
 from seewhy.loading import Loader
+from seewhy.processes import ranks
 from seewhy.tables import Subject, Unavailable
 from seewhy.tables.intervention import POOL
 from seewhy.types import Batch, Dataset, Progress

@@ -16,10 +16,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from seewhy import chance, hooks, interventions, mediation, statistics
+from seewhy import chance, hooks, interventions
 from seewhy.loading import Loader
-from seewhy.mediation import Recorded
-from seewhy.tables import Subject, Unavailable
+from seewhy.statistics import intervals
+from seewhy.tables import Subject, Unavailable, _mediation
+from seewhy.tables._mediation import Recorded
 from seewhy.tables.intervention import changing
 from seewhy.types import Batch, Progress
 
@@ -69,8 +70,8 @@ def make(
         "change": str(change),
         "changes": change.module.changes,
         "layer": work.name(at),
-        "channels": mediation.channels(at),
-        "screened": min(screened, mediation.channels(at)),
+        "channels": _mediation.channels(at),
+        "screened": min(screened, _mediation.channels(at)),
         "ways": [work.name(each) for each in ways],
         "passes": round(work.passes, 1),
     }
@@ -107,16 +108,16 @@ class _Work:
         network = self.subject.model.network
         for start in range(0, len(places), CHUNK):
             batch = self.batch(places[start : start + CHUNK])
-            before = mediation.recorded(network, batch, layers, self.read)
-            after = mediation.recorded(network, self.change(batch), layers, self.read)
+            before = _mediation.recorded(network, batch, layers, self.read)
+            after = _mediation.recorded(network, self.change(batch), layers, self.read)
             self.passes += 2 * len(batch)
             yield before, after, Progress("units", start + len(batch), len(places))
 
     def exchange(
         self, before: Recorded, after: Recorded, layer: hooks.Layer, mediators: Sequence[Sequence[int] | None]
-    ) -> mediation.Mediated:
+    ) -> _mediation.Mediated:
         self.passes += 2 * len(mediators) * len(before.batch) * (1 - layer.done)
-        return mediation.mediated(self.subject.model.network, before, after, layer, mediators, self.read)
+        return _mediation.mediated(self.subject.model.network, before, after, layer, mediators, self.read)
 
     def name(self, layer: hooks.Layer) -> str:
         """As the user's own network names it."""
@@ -151,11 +152,11 @@ def _layers(work: _Work, places: Sequence[int], name: str | None) -> tuple[hooks
     there."""
     network, first = work.subject.model.network, work.batch(places[:2])
     try:
-        at = mediation.last_layer(network, first) if name is None else mediation.named_layer(network, first, name)
+        at = _mediation.last_layer(network, first) if name is None else _mediation.named_layer(network, first, name)
     except (KeyError, ValueError) as error:
         raise Unavailable(str(error.args[0]).rstrip(".")) from error
     work.passes += 3
-    return at, tuple(each for each in mediation.ways(network, first) if each.name != at.name)
+    return at, tuple(each for each in _mediation.ways(network, first) if each.name != at.name)
 
 
 def _choose(
@@ -169,7 +170,7 @@ def _choose(
     for before, after, progress in work.pairs(places, [at]):
         yield progress
         if not candidates:  # the first images are enough for a guess
-            guess = mediation.attributed(network, before, after, at, work.read).mean(0)
+            guess = _mediation.attributed(network, before, after, at, work.read).mean(0)
             work.passes += 4 * len(before.batch) * (1 - at.done)
             candidates = guess.abs().argsort(descending=True, stable=True)[:screened].tolist()
         found = work.exchange(before, after, at, [[unit] for unit in candidates])
@@ -177,7 +178,7 @@ def _choose(
         carried.append(found.total_indirect[:, :, 0])
         pairs.append((before, after))
     total = torch.cat(totals).double().cpu().numpy()
-    low, high = statistics.mean_interval(total)
+    low, high = intervals.mean_interval(total)
     if not (low > 0 or high < 0):  # also where nothing changes at all
         for before, after in pairs:
             work.add_total(before, after)
@@ -190,7 +191,7 @@ def _measure(
     work: _Work, places: Sequence[int], at: hooks.Layer, ways: Sequence[hooks.Layer], chosen: Sequence[int]
 ) -> Generator[Progress, None, None]:
     """The rows of layers, of the chosen units one by one and together, and of as many others."""
-    network_units = mediation.channels(at)
+    network_units = _mediation.channels(at)
     drawn = chance.order(chance.keys(list(map(str, range(network_units)))), seed=work.subject.settings.seed, epoch=1)
     others = sorted([unit for unit in drawn.tolist() if unit not in chosen][: len(chosen)])
     of_units = [("unit", [unit]) for unit in chosen] + [("units", list(chosen))]

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from seewhy import imaging
+from seewhy.images import imaging
 from seewhy.shelf import nearest
 from seewhy.types import Answer, Batch, Boxes, Example, Preprocessing, Question
 

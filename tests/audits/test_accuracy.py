@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from planted import predicted, tables
 
-from seewhy import statistics
 from seewhy.audits import accuracy
+from seewhy.statistics import intervals
 from seewhy.types import Need, Tables
 
 
@@ -18,7 +18,7 @@ def test_the_headline_is_the_share_right_with_wilsons_interval():
     found = by_subject(given)
     headline = found["accuracy:test"]
     assert (headline.value, headline.n) == (0.9, 10)
-    assert (headline.low, headline.high) == pytest.approx(statistics.wilson(9, 10))
+    assert (headline.low, headline.high) == pytest.approx(intervals.wilson(9, 10))
     assert headline.statement == ("The network is right on 9 of 10 test images: 90.0 % (95 % interval 59.6 to 99.5 %).")
     assert found["accuracy:balanced"].value == pytest.approx((1 + 0.5) / 2)
     assert found["accuracy:macro_f1"].value == pytest.approx((16 / 17 + 2 / 3) / 2)

@@ -3,8 +3,8 @@
 import pytest
 from planted import predicted, tables
 
-from seewhy import statistics
 from seewhy.audits import confident_mistakes
+from seewhy.statistics import intervals
 
 
 def test_the_surest_mistake_comes_first_and_says_what_was_said():
@@ -13,7 +13,7 @@ def test_the_surest_mistake_comes_first_and_says_what_was_said():
     finding = confident_mistakes.check(tables(predicted(target, answer, confidence)))
     assert finding.found is True
     assert finding.value == 0.5
-    assert (finding.low, finding.high) == pytest.approx(statistics.wilson(2, 4))
+    assert (finding.low, finding.high) == pytest.approx(intervals.wilson(2, 4))
     assert finding.examples == ("i1", "i0")
     assert finding.evidence[0]["items"][0]["caption"] == "said 'cat' with 99.0 %, labelled 'dog'"
     assert "2 of 4 mistakes on 10 test images were made with a confidence of at least 90 %" in finding.statement

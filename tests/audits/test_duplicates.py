@@ -4,8 +4,8 @@ import pyarrow as pa
 import pytest
 from planted import predicted
 
-from seewhy import statistics
 from seewhy.audits import duplicates
+from seewhy.statistics import differences, intervals
 from seewhy.types import Need, Scan, Tables
 
 
@@ -38,7 +38,7 @@ def test_test_images_with_a_twin_in_training_are_counted_and_shown():
     assert finding.found is True
     assert finding.examples == ("i50", "i51", "i70")
     assert finding.value == 3 / 40
-    assert (finding.low, finding.high) == pytest.approx(statistics.wilson(3, 40))
+    assert (finding.low, finding.high) == pytest.approx(intervals.wilson(3, 40))
     assert finding.severity == "serious"
     assert finding.evidence[0]["items"][0]["caption"] == "test, like 'i0' in train"
     assert finding.statement.startswith("3 of 40 test images are equal or nearly equal to an image of another split")
@@ -78,7 +78,7 @@ def test_whether_twins_are_easier_is_told_where_there_are_enough():
     finding = judged(scan, baseline=test)["duplicates:easier"]
     assert finding.found is True
     assert finding.value == pytest.approx(0.5)
-    assert (finding.low, finding.high) == pytest.approx(statistics.newcombe(40, 40, 40, 80))
+    assert (finding.low, finding.high) == pytest.approx(differences.newcombe(40, 40, 40, 80))
     assert "50.0 %" in finding.mitigation
     assert "duplicates:easier" not in judged(scan, baseline=test.where(range(45)))
     assert "duplicates:easier" not in judged(scan)

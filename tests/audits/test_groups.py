@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from planted import predicted, tables
 
-from seewhy import statistics
 from seewhy.audits import groups
+from seewhy.statistics import differences, intervals
 
 
 def rightly(random, shares):
@@ -29,13 +29,13 @@ def test_a_gap_is_found_with_its_groups_and_its_interval():
     assert finding.found is True
     assert finding.severity == "serious"
     assert finding.value == pytest.approx(right[:200].mean() - right[200:].mean())
-    expected = statistics.newcombe(right[:200].sum(), 200, right[200:].sum(), 200)
+    expected = differences.newcombe(right[:200].sum(), 200, right[200:].sum(), 200)
     assert (finding.low, finding.high) == pytest.approx(expected)
     assert finding.statement.startswith("By 'scanner', the network is worse for 'B' than for 'A'")
     assert set(finding.examples) <= set(baseline["id"][200:])
     rows = {row["name"]: row for row in finding.evidence[0]["rows"]}
     assert rows["B"]["n"] == 200
-    assert rows["A"]["low"] == pytest.approx(statistics.wilson(right[:200].sum(), 200)[0])
+    assert rows["A"]["low"] == pytest.approx(intervals.wilson(right[:200].sum(), 200)[0])
 
 
 @pytest.mark.parametrize("count", [2, 10])
@@ -75,7 +75,7 @@ def test_nothing_found_says_which_gap_could_not_have_been_seen():
     finding = judged(baseline)["groups:tag"]
     assert finding.found is False
     assert finding.settings["smallest_gap"] == pytest.approx(
-        statistics.smallest_gap(30, 30, float(baseline["right"].mean()))
+        differences.smallest_gap(30, 30, float(baseline["right"].mean()))
     )
     assert "would likely stay unseen" in finding.statement
 
@@ -134,7 +134,7 @@ def test_a_gap_between_a_few_patients_is_no_gap():
     assert np.mean(alarms["patients"]) <= 0.1
     assert found.n == 24
     assert [row["n"] for row in found.evidence[0]["rows"]] == [12, 12]
-    assert statistics.INDEPENDENT not in found.doubts
+    assert intervals.INDEPENDENT not in found.doubts
     with pytest.raises(ValueError, match=r"no tag 'patent'. Did you mean 'patient'\?"):
         judged(baseline, unit="patent")
 

@@ -14,7 +14,7 @@ from sklearn.covariance import LedoitWolf
 from seewhy import data, planner
 from seewhy import tables as shelf
 from seewhy.audits import strangers
-from seewhy.imaging import encode_png
+from seewhy.images.imaging import encode_png
 from seewhy.tables import strangers as table
 from seewhy.tasks.classify import Classify
 from seewhy.types import Need, Preprocessing, Tables, finished

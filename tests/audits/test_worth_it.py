@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from planted import predicted, tables
 
-from seewhy import statistics
 from seewhy.audits import worth_it
+from seewhy.statistics import differences
 from seewhy.types import Need, Tables
 
 
@@ -25,7 +25,7 @@ def test_a_network_far_better_than_the_commonest_class_is_worth_it():
     assert finding.found is False
     assert finding.severity == "none"
     assert finding.value == pytest.approx(0.95 - 0.60)
-    assert finding.settings["p"] == statistics.mcnemar(35, 0)
+    assert finding.settings["p"] == differences.mcnemar(35, 0)
     assert "clearly better than always answering 'a'" in finding.statement
 
 

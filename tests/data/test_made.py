@@ -6,8 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from seewhy import data, scanning
+from seewhy import data
 from seewhy.data import made
+from seewhy.material import scanning
 from seewhy.worlds import World
 
 WORLD = World(classes=3, background=(0.9, 0.0), mark=0.5, noise=0.1, group=0.3, train=40, test=20)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from seewhy import handwritten, interventions
+from seewhy import interventions
 from seewhy.interventions import Change
 from seewhy.passes import Unsuitable
 from seewhy.tasks.classify import Classify
 from seewhy.types import Batch
-from seewhy.worlds import World
+from seewhy.worlds import World, handwritten
 
 #: Background, mark and label go together, so that a donor of another class brings another of each.
 WORLD = World(background=1.0, mark=1.0, test=60, train=90)

@@ -16,7 +16,8 @@ from scipy import stats
 from sklearn.datasets import load_sample_image
 from torch.nn import functional
 
-from seewhy import imaging, shelf
+from seewhy import shelf
+from seewhy.images import imaging
 from seewhy.interventions import Change, _kernels, _noise
 from seewhy.interventions._severity import Parameter
 from seewhy.interventions.jpeg_compression import compressed

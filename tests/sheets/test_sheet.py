@@ -12,7 +12,7 @@ from torch import nn
 
 import seewhy
 from seewhy import networks, sheets
-from seewhy.imaging import encode_png
+from seewhy.images.imaging import encode_png
 
 #: What a formula may call: in every Excel since 2007, and in LibreOffice; none is recomputed without need.
 FUNCTIONS = {"SUM", "SUMPRODUCT", "MAX", "MIN", "EXP", "LN", "IF", "INDEX", "MATCH", "TANH"}

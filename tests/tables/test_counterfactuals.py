@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from seewhy import drawing
-from seewhy.decoding import decode
+from seewhy.images.decoding import decode
 from seewhy.planner import Unavailable
 from seewhy.types import Need, finished
+from seewhy.worlds import drawing
 
 WORLD = "made:mark=1,train=60,test=40"
-READS_MARK = "seewhy.handwritten:reads_mark"
+READS_MARK = "seewhy.worlds.handwritten:reads_mark"
 
 
 def test_the_mark_is_what_would_have_changed_its_mind(asked):
@@ -47,7 +47,7 @@ def test_the_mark_is_what_would_have_changed_its_mind(asked):
 
 def test_peers_follow_who_read_the_same_and_no_others(asked, here, monkeypatch):
     (here / "others.py").write_text(
-        "from seewhy.handwritten import Handwritten\n"
+        "from seewhy.worlds.handwritten import Handwritten\n"
         "def marks(): return Handwritten({'mark': 1.0})\n"
         "def shapes(): return Handwritten({'shape': 1.0})\n"
     )
@@ -61,8 +61,8 @@ def test_peers_follow_who_read_the_same_and_no_others(asked, here, monkeypatch):
 
 
 def test_what_cannot_be_asked_is_said(asked):
-    with pytest.raises(Unavailable, match="the peer 'seewhy.handwritten:reads_mark' is the network itself"):
+    with pytest.raises(Unavailable, match="the peer 'seewhy.worlds.handwritten:reads_mark' is the network itself"):
         finished(asked(WORLD, READS_MARK).make(Need("counterfactuals", peers=(READS_MARK,))))
-    always_wrong = asked("made:noise=1,train=20,test=20", "seewhy.handwritten:reads_object")
+    always_wrong = asked("made:noise=1,train=20,test=20", "seewhy.worlds.handwritten:reads_object")
     with pytest.raises(Unavailable, match="there is no test image that the network is right on"):
         finished(always_wrong.make(Need("counterfactuals")))

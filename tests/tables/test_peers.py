@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from seewhy import fitting
-from seewhy.cache import Cache
+from seewhy.material import opening
 from seewhy.planner import Planner, Unavailable
 from seewhy.settings import Settings
+from seewhy.storage.cache import Cache
+from seewhy.training import fitting
 from seewhy.types import Need, finished
 
 
@@ -22,7 +23,7 @@ def trained(here):
     given = (images.astype(np.uint8), labels)
     settings, cache = Settings(data="arrays", network="resnet_tiny", steps=4, threads=1), Cache(here / "cache")
     model, _ = finished(fitting.train(settings, out="run", data=given))
-    return Planner(settings, cache, {}, finished(fitting.open_material(settings, cache, data=given)), model)
+    return Planner(settings, cache, {}, finished(opening.open_material(settings, cache, data=given)), model)
 
 
 def test_once_more_from_the_same_seed_gives_the_same_weights_and_another_seed_others(trained):
@@ -67,7 +68,7 @@ def test_what_is_no_peer_is_named(trained):
     for peers, says in (
         (("run",), "the peer 'run' is the network itself"),
         (("nowhere",), "the peer 'nowhere' cannot be loaded: "),
-        (("seewhy.handwritten:reads_mark",), "answers in other classes than the network"),
+        (("seewhy.worlds.handwritten:reads_mark",), "answers in other classes than the network"),
         ((), "no peers were named"),
     ):
         with pytest.raises(Unavailable, match=says):

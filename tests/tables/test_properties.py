@@ -13,7 +13,7 @@ NEED = Need("properties")
 
 def asked_of(asked, world, network):
     """The table of a world and a network, and what the audit finds in it, by id."""
-    table = finished(asked(world, f"seewhy.handwritten:{network}").make(NEED))
+    table = finished(asked(world, f"seewhy.worlds.handwritten:{network}").make(NEED))
     found = audit.check(Tables({NEED: table}, ("cross", "disc")))
     return table, {each.id.partition(":")[2]: each for each in found}
 

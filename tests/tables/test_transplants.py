@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seewhy import drawing, handwritten
 from seewhy.audits import shortcuts
 from seewhy.tables import transplants
 from seewhy.types import Need, Tables, finished
+from seewhy.worlds import drawing, handwritten
 
 NEED = Need("transplants")
 
 
 def made(asked, world, network):
     """The table, and for each region the effects of its transplants and of their placebos."""
-    plan = asked(world, f"seewhy.handwritten:{network}")
+    plan = asked(world, f"seewhy.worlds.handwritten:{network}")
     table = finished(plan.make(NEED))
     trials = {name: np.array(values) for name, values in table["trials"].items()}
     return table, [trials["effect"][trials["region"] == place] for place in range(len(table["regions"]))], trials
@@ -53,7 +53,7 @@ def test_of_a_network_that_reads_the_background_the_border_is_named_and_of_one_t
 
 
 def test_pairs_are_of_two_classes_and_the_placebo_of_one_and_no_image_comes_twice(asked):
-    plan = asked("made:train=60,test=40", "seewhy.handwritten:reads_mark")
+    plan = asked("made:train=60,test=40", "seewhy.worlds.handwritten:reads_mark")
     dataset = plan.material.dataset
     test, train = dataset.split("test"), dataset.split("train")
     pairs = transplants._pairs(test, train, test.classes, 24, 0)

@@ -21,7 +21,7 @@ def columns(table, what):
 
 
 def test_all_that_grey_does_to_a_reader_of_colours_goes_through_its_units(asked):
-    plan = asked(WORLD, "seewhy.handwritten:reads_colour")
+    plan = asked(WORLD, "seewhy.worlds.handwritten:reads_colour")
     table = finished(plan.make(Need("units", intervention="grey", images=40, units=2)))
     told = json.loads(table.schema.metadata[b"told"])
     assert (told["layer"], told["channels"], told["ways"]) == ("units", 2, ["readers.colour"])
@@ -45,7 +45,7 @@ def test_all_that_grey_does_to_a_reader_of_colours_goes_through_its_units(asked)
 
 
 def test_where_the_change_does_nothing_there_is_only_the_total(asked):
-    plan = asked("made:mark=1,train=0,test=60", "seewhy.handwritten:reads_mark")
+    plan = asked("made:mark=1,train=0,test=60", "seewhy.worlds.handwritten:reads_mark")
     table = finished(plan.make(Need("units", intervention="grey", images=40)))
     assert set(table.column("what").to_pylist()) == {"total"}
     total, _ = columns(table, "total")
@@ -53,7 +53,7 @@ def test_where_the_change_does_nothing_there_is_only_the_total(asked):
 
 
 def test_it_is_made_once_and_counts_its_passes(asked, monkeypatch):
-    plan = asked(WORLD, "seewhy.handwritten:reads_colour")
+    plan = asked(WORLD, "seewhy.worlds.handwritten:reads_colour")
     need = Need("units", intervention="grey", images=40, units=1)
     first = finished(plan.make(need))
     monkeypatch.setattr(units, "make", None)
@@ -65,7 +65,7 @@ def test_it_is_made_once_and_counts_its_passes(asked, monkeypatch):
 
 
 def test_what_cannot_be_asked_is_said(asked):
-    plan = asked(WORLD, "seewhy.handwritten:reads_colour")
+    plan = asked(WORLD, "seewhy.worlds.handwritten:reads_colour")
     for need, says in (
         (Need("units", intervention="grey", layer="unit"), "No layer 'unit'. Did you mean 'units'?"),
         (Need("units", intervention="grey", images=10), "it takes 20 test images with a label, and there are 10"),

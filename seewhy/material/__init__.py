@@ -1,0 +1,1 @@
+"""Images before anything is learnt from them: opened, scanned for what cannot be used, and split."""

@@ -1,0 +1,1 @@
+"""Several processes at one job: ranks that share it, and workers that decode ahead."""
