@@ -23,7 +23,7 @@ demo: setup
 	$(RUN)/seewhy audit digits
 
 test: setup programs
-	$(RUN)/python -m pytest -n 2 -m "not slow" --durations 8
+	OMP_NUM_THREADS=1 $(RUN)/python -m pytest -n 2 -m "not slow" --durations 8
 
 test-slow: setup programs
 	$(RUN)/python -m pytest -m "slow" --durations 20

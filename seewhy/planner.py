@@ -123,7 +123,7 @@ def _own_code(need: Need, model: Model) -> list[str]:
     settings = dict(need.settings)
     modules = [shelf.load("explainers", name) for name in settings.get("methods", ())]
     modules += [shelf.load("interventions", name) for name in (settings.get("intervention"),) if name]
-    modules += [module for name, module in sys.modules.items() if name == model.name.partition(":")[0]]
+    modules += [sys.modules[name] for name in (model.name.partition(":")[0],) if name in sys.modules]
     own = [Path(module.__file__) for module in modules if module.__file__ is not None]
     for peer in map(Path, settings.get("peers", ())):
         own += [place for place in (peer, peer / MANIFEST, peer / IN_RUN / MANIFEST) if place.is_file()]

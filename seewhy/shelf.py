@@ -11,6 +11,7 @@ import ast
 import difflib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -70,15 +71,13 @@ class Member:
 def members(shelf: str) -> dict[str, Member]:
     """All members of a shelf by name, in order of name. Raises ValueError if two have the same name."""
     package = importlib.import_module(f"seewhy.{shelf}")
-    found: dict[str, Member] = {}
-    for folder in package.__path__:
-        for path in sorted(Path(folder).glob("[!_]*.py")):
-            _add(found, _read(path.stem, shelf, f"seewhy.{shelf}.{path.stem}", path))
+    found = dict(_standing(shelf, tuple((folder, _files(folder)) for folder in package.__path__)))
     for point in _others(f"seewhy.{shelf}", tuple(sys.path)):
         spec = importlib.util.find_spec(point.value)
         if spec is None or spec.origin is None:
             raise ValueError(f"The entry point {point.name!r} of seewhy.{shelf} names no module: {point.value!r}")
-        _add(found, _read(point.name, shelf, point.value, Path(spec.origin)))
+        changed = Path(spec.origin).stat().st_mtime_ns
+        _add(found, _parsed(point.name, shelf, point.value, spec.origin, changed))
     return dict(sorted(found.items()))
 
 
@@ -178,13 +177,31 @@ def _singular(shelf: str) -> str:
     return {"data": "kind of data"}.get(shelf, shelf.removesuffix("s"))
 
 
-def _read(name: str, shelf: str, module: str, path: Path) -> Member:
-    return _parsed(name, shelf, module, path, path.stat().st_mtime_ns)
+def _files(folder: str) -> tuple[tuple[str, int], ...]:
+    """The names of a folder's members in order, each with the time of its last change."""
+    with os.scandir(folder) as entries:
+        files = [
+            (entry.name.removesuffix(".py"), entry.stat().st_mtime_ns)
+            for entry in entries
+            if entry.name.endswith(".py") and not entry.name.startswith("_")
+        ]
+    return tuple(sorted(files))
 
 
 @cache
-def _parsed(name: str, shelf: str, module: str, path: Path, changed: int) -> Member:
+def _standing(shelf: str, folders: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]) -> dict[str, Member]:
+    """The members in these folders; an audit asks for them more than a thousand times."""
+    found: dict[str, Member] = {}
+    for folder, files in folders:
+        for name, changed in files:
+            _add(found, _parsed(name, shelf, f"seewhy.{shelf}.{name}", f"{folder}/{name}.py", changed))
+    return found
+
+
+@cache
+def _parsed(name: str, shelf: str, module: str, place: str, changed: int) -> Member:
     """A member read from its source; `changed` makes the cache see an edited file."""
+    path = Path(place)
     tree = ast.parse(path.read_text(encoding="utf-8"))
     about = ast.get_docstring(tree) or ""
     settings: tuple[Setting, ...] = ()

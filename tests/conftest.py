@@ -8,8 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+# What a module of seewhy is the first to import is compiled from its source, since the hook that checks types there
+# (`--jaxtyping-packages`) looks for compiled files of its own. So what is large is imported before any of seewhy.
+import beartype  # noqa: F401
+import jinja2  # noqa: F401
 import numpy as np
+import pyarrow.parquet  # noqa: F401
 import pytest
+import rich  # noqa: F401
+import scipy.ndimage
+import scipy.optimize
+import scipy.sparse.csgraph
+import scipy.stats  # noqa: F401
+import torchvision.transforms.v2.functional  # noqa: F401
+import typer  # noqa: F401
+import xlsxwriter  # noqa: F401
 from PIL import Image
 
 from seewhy import cli

@@ -71,7 +71,7 @@ def test_an_audit_that_fails_takes_no_other_along(here, photos, monkeypatch):
         raise ZeroDivisionError("by nothing")
 
     monkeypatch.setattr(shelf.load("audits", "confusion"), "check", fail)
-    report, _ = finished(auditing.audit(asked(photos), out="x"))
+    report, _ = finished(auditing.audit(asked(photos, audits=("accuracy", "confusion")), out="x"))
     finding = report["confusion:not_run"]
     assert finding.pillar == "mistakes"
     assert finding.statement.endswith("It failed with ZeroDivisionError: by nothing.")
@@ -84,7 +84,7 @@ def test_a_table_that_fails_takes_along_only_the_audits_that_need_it(here, photo
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(shelf.load("tables", "explanations"), "make", fail)
-    report, _ = finished(auditing.audit(asked(photos), out="x"))
+    report, _ = finished(auditing.audit(asked(photos, audits=("accuracy", "where_it_looks")), out="x"))
     assert report.facts["not_run"] == ["where_it_looks"]
     assert (
         "It failed with RuntimeError: no memory (it needs explanations(" in report["where_it_looks:not_run"].statement
@@ -103,14 +103,15 @@ def test_without_predictions_there_is_no_report(here, photos, monkeypatch):
 
 
 def test_an_audit_that_is_stopped_goes_on_with_the_model_it_has(here, photos, monkeypatch):
-    work = auditing.audit(asked(photos))
+    asking = asked(photos, audits=("accuracy", "confusion"))
+    work = auditing.audit(asking)
     for progress in work:
         if progress.stage == "audit":
             work.close()
     run = Run("runs/photos")
     assert not run.finished
     trained = (run.model_folder / "weights.safetensors").stat().st_mtime_ns
-    _, resumed = finished(auditing.audit(asked(photos)))
+    _, resumed = finished(auditing.audit(asking))
     assert resumed.folder == run.folder
     assert (run.model_folder / "weights.safetensors").stat().st_mtime_ns == trained
 
@@ -143,7 +144,9 @@ def test_thumbnails_are_of_what_findings_name(here, photos):
 
 
 def test_the_facts_say_what_was_asked_and_what_came_of_it(here, photos):
-    facts = finished(auditing.audit(asked(photos), out="x", command="seewhy audit photos"))[0].facts
+    facts = finished(auditing.audit(asked(photos, audits=("accuracy",)), out="x", command="seewhy audit photos"))[
+        0
+    ].facts
     assert facts["name"] == str(photos)
     assert facts["seed"] == 0
     assert facts["training"]["steps"] == 4

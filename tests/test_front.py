@@ -29,7 +29,7 @@ def test_train_audit_and_explain_from_a_folder(here, photos):
     assert seewhy.load("runs/photos")(image).value == answer.value
     heat = seewhy.explain(model, image, "cat", methods=["gradient"])["gradient"].heat["image"]
     assert heat.shape == (16, 16)
-    report = seewhy.audit("photos", model)
+    report = seewhy.audit("photos", model, audits=("accuracy", "where_it_looks"))
     assert report["accuracy:test"].n == 8
     assert report._repr_html_().startswith("<iframe")
     assert report.facts["counts"] == model.provenance["counts"]
@@ -49,7 +49,7 @@ def test_arrays_are_trained_on_and_audited_without_touching_what_they_learnt(her
 def test_a_model_in_memory_is_not_taken_for_one_on_the_shelf_or_for_an_unfinished_run(here, photos):
     seewhy.train("photos", **QUICK)
     model = seewhy.train("photos", **{**QUICK, "seed": 1})
-    report = seewhy.audit("photos", model)
+    report = seewhy.audit("photos", model, audits=("accuracy",))
     assert report.facts["weights_sha256"] == model.digest
     asked = [read_json(path)["model"] for path in here.glob("runs/*/settings.json") if "model" in read_json(path)]
     assert asked == [f"resnet_tiny in memory, {model.digest[:12]}"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Num
-from scipy import special, stats
+from scipy import special
 
 from seewhy.statistics.intervals import Estimate, Number, is_binary, mean_interval, score_interval
 
@@ -81,9 +81,13 @@ def paired(
         both, only_a, only_b, neither = (int(np.sum(cell)) for cell in (a & b, a & ~b, ~a & b, ~a & ~b))
         low, high = _newcombe_paired(both, only_a, only_b, neither, level)
         return Estimate(between, low, high, level, n), mcnemar(only_a, only_b)
-    low, high = (min(max(end, -1.0), 1.0) for end in mean_interval(first - second, level))
-    same = n < 2 or np.ptp(first - second) == 0  # no spread: t knows nothing
-    return Estimate(between, low, high, level, n), 1.0 if same else float(stats.ttest_rel(first, second).pvalue)
+    gaps = first - second
+    low, high = (min(max(end, -1.0), 1.0) for end in mean_interval(gaps, level))
+    p = 1.0
+    if n > 1 and np.ptp(gaps) > 0:  # without any spread t knows nothing
+        t = abs(float(np.mean(gaps))) / float(np.std(gaps, ddof=1)) * math.sqrt(n)
+        p = 2 * float(special.stdtr(n - 1, -t))
+    return Estimate(between, low, high, level, n), p
 
 
 def _newcombe_paired(both: int, only_a: int, only_b: int, neither: int, level: float) -> tuple[float, float]:

@@ -15,6 +15,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -41,8 +42,12 @@ def default_folder() -> Path:
     return Path(base) / "seewhy" / "tables"
 
 
+@cache
 def code_version() -> str:
-    """A name for the code that makes tables: any change of it makes what is remembered stale."""
+    """A name for the code that makes tables: any change of it makes what is remembered stale.
+
+    Read once: what changes while a process runs is not the code that it runs.
+    """
     digest = hashlib.sha256()
     for path in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(path.read_bytes())

@@ -97,7 +97,8 @@ def test_a_settings_file_lies_beneath_the_flags_and_its_mistakes_are_named(here,
 
 
 def test_fail_on_ends_with_1_where_something_is_as_bad_and_0_where_nothing_is(here, command, photos):
-    words = ("audit", photos, *QUICK, "--json", "--out", "x")
+    (photos / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff this is no image")
+    words = ("audit", photos, *QUICK, "--audits", "accuracy,data_quality", "--json", "--out", "x")
     worst = {finding["severity"] for finding in json.loads(command(*words).out)["findings"]}
     assert "moderate" in worst or "serious" in worst or "minor" in worst
     assert command(*words, "--fail-on", "minor").code == 1
