@@ -272,7 +272,7 @@ def _moved(effect: Effect, level: float) -> tuple[Estimate, ...]:
     logodds = effect.logodds[:, known].clip(-50, 50)
     probability, _ = differences.paired(special.expit(logodds[1]), special.expit(logodds[0]), level)
     gap = logodds[1] - logodds[0]
-    low, high = intervals.mean_interval(gap, level)
+    low, high = intervals.mean_interval(gap, level, unseen=intervals.UNSEEN_LOGODDS)
     return probability, Estimate(float(gap.mean()), low, high, level, len(gap))
 
 

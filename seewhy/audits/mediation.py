@@ -123,7 +123,7 @@ def check(
             "passes": told["passes"],
         },
     }
-    low, high = intervals.mean_interval(total.after - total.before, level)
+    low, high = intervals.mean_interval(total.after - total.before, level, unseen=intervals.UNSEEN_LOGODDS)
     effect = Estimate(float(np.mean(total.after - total.before)), low, high, level, len(total.before))
     if len(mediators) == 1 or not (effect.low > 0 or effect.high < 0):
         yield _nothing(told, effect, common)

@@ -81,7 +81,7 @@ def _asked(found: Mapping[str, Any], seed: int, level: float, draws: int) -> dic
         after, placebo = (np.array(columns[each], dtype=float) for each in ("logodds_true", "placebo_logodds_true"))
         right, rested = (np.array(columns[each], dtype=float) for each in ("right", "placebo_right"))
         d = placebo - after
-        low, high = intervals.mean_interval(d, level)
+        low, high = intervals.mean_interval(d, level, unseen=intervals.UNSEEN_LOGODDS)
         logodds = Estimate(float(d.mean()) if len(d) else float("nan"), low, high, level, len(d))
         wrong, _ = differences.paired(rested, right, level)
         asked[name] = Asked(

@@ -104,7 +104,7 @@ def _carried(table: Mapping[str, Any], seed: int, level: float, draws: int) -> l
             if len(rows) < LEAST or (each["kind"] == "mark" and each["label"] != name):
                 continue
             d = difference[rows]
-            low, high = intervals.mean_interval(d, level)
+            low, high = intervals.mean_interval(d, level, unseen=intervals.UNSEEN_LOGODDS)
             logodds = Estimate(float(d.mean()), low, high, level, len(rows))
             decisions, _ = differences.paired(turned[rows], at_rest[rows], level)
             shares = float(turned[rows].mean()), float(at_rest[rows].mean())

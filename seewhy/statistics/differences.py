@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Num
 from scipy import special
 
-from seewhy.statistics.intervals import Estimate, Number, is_binary, mean_interval, score_interval
+from seewhy.statistics.intervals import UNSEEN_PROBABILITY, Estimate, Number, is_binary, mean_interval, score_interval
 
 
 def newcombe(
@@ -70,7 +70,8 @@ def paired(
 
     Right or wrong on both sides: the exact `mcnemar`, and Newcombe's paired score interval (1998, method 10, page 2639,
     https://doi.org/10.1002/(SICI)1097-0258(19981130)17:22<2635::AID-SIM954>3.0.CO;2-C), which joins the two Wilson
-    intervals by the correlation of the table. Otherwise Student's t on the differences.
+    intervals by the correlation of the table. Otherwise Student's t on the differences, the interval a little wider for
+    rows that move and were not seen.
     """
     n = len(first)
     if not n:
@@ -82,7 +83,7 @@ def paired(
         low, high = _newcombe_paired(both, only_a, only_b, neither, level)
         return Estimate(between, low, high, level, n), mcnemar(only_a, only_b)
     gaps = first - second
-    low, high = (min(max(end, -1.0), 1.0) for end in mean_interval(gaps, level))
+    low, high = (min(max(end, -1.0), 1.0) for end in mean_interval(gaps, level, unseen=UNSEEN_PROBABILITY))
     p = 1.0
     if n > 1 and np.ptp(gaps) > 0:  # without any spread t knows nothing
         t = abs(float(np.mean(gaps))) / float(np.std(gaps, ddof=1)) * math.sqrt(n)

@@ -178,7 +178,7 @@ def _choose(
         carried.append(found.total_indirect[:, :, 0])
         pairs.append((before, after))
     total = torch.cat(totals).double().cpu().numpy()
-    low, high = intervals.mean_interval(total)
+    low, high = intervals.mean_interval(total, unseen=intervals.UNSEEN_LOGODDS)
     if not (low > 0 or high < 0):  # also where nothing changes at all
         for before, after in pairs:
             work.add_total(before, after)

@@ -68,7 +68,7 @@ def test_in_a_chain_all_goes_through_every_layer():
 
 
 @pytest.mark.parametrize(
-    ("effect", "said"), [(0.0, "+0.00 nats (95 % interval 0.00 to 0.00, 60 images)"), (0.01, "nats")]
+    ("effect", "said"), [(0.0, "+0.00 nats (95 % interval -0.10 to 0.10, 60 images)"), (0.01, "nats")]
 )
 def test_without_a_clear_effect_nothing_is_divided(effect, said):
     (finding,) = findings(effect=effect, share=0.4, random=0.1, spread=80.0).values()

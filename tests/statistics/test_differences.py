@@ -81,8 +81,22 @@ def test_a_paired_difference_of_smooth_values_is_students():
     estimate, p = differences.paired(first, second)
     expected = stats.ttest_rel(first, second)
     assert p == pytest.approx(expected.pvalue)
-    assert (estimate.low, estimate.high) == pytest.approx(tuple(expected.confidence_interval()))
+    low, high = expected.confidence_interval()
+    # The interval of these rows and two more, half a unit above and below the mean, as if 30 had been seen.
+    gaps = first - second
+    more = [*gaps, gaps.mean() + 0.5, gaps.mean() - 0.5]
+    wider = np.std(more) * np.sqrt(32 / 29) / np.std(gaps, ddof=1)
+    assert estimate.high - estimate.value == pytest.approx((high - estimate.value) * wider)
+    assert estimate.value - estimate.low == pytest.approx((estimate.value - low) * wider)
     assert differences.paired(first, first)[1] == 1
+
+
+def test_rows_of_which_few_move_are_not_taken_for_rows_that_never_move():
+    first, second = np.full(50, 0.9), np.full(50, 0.9)
+    nobody, p = differences.paired(first, second)
+    assert (nobody.value, p) == (0, 1)
+    assert nobody.high == -nobody.low == pytest.approx(stats.t.ppf(0.975, 49) * np.sqrt(0.5 / 49 / 50))
+    assert nobody.high < 0.03
 
 
 @pytest.mark.parametrize("chances", [(0.85, 0.07, 0.03, 0.05), (0.5, 0.2, 0.1, 0.2), (0.9, 0.02, 0.02, 0.06)])
