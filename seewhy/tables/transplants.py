@@ -121,12 +121,17 @@ def make(
 
 def _told(region: Region, sample: Batch) -> dict[str, Any]:
     """A region as plain values. `covered` is which share of it lies on the object, None where that is not known;
-    `guessed` is the same with a guess where it is not."""
+    `guessed` is the same with a guess where it is not: there is an object too where anything is drawn on the ground."""
     known, found = objects.known(sample), objects.found(sample)
     inside = torch.from_numpy(region.mask(*found.shape[1:])).to(found.device)
     covered = float(found[known][:, inside].float().mean()) if known.any() else None
+    images, drawn = _bytes(sample), torch.zeros_like(found)
+    ground = _ground(images)
+    if ground is not None:
+        drawn = torch.from_numpy(np.abs(images - ground).max(3) >= DIFFERENT).to(found.device)
+    reached = torch.where(known[:, None, None], found, found | drawn)[:, inside]
     told = {name: value for name, value in region._asdict().items() if name != "inside"}
-    return told | {"covered": covered, "guessed": float(found[:, inside].float().mean()) if inside.any() else 1.0}
+    return told | {"covered": covered, "guessed": float(reached.float().mean()) if inside.any() else 1.0}
 
 
 # --------------------------------------------------------------------------------------------------- what is tried
@@ -243,7 +248,7 @@ def _marks(pool: Loader, classes: Sequence[str], seed: int) -> list[Region]:
     if len(enough) < 2:
         return []
     each = max(FEWEST, COMPARED // (len(enough) - 1))
-    pixels = {name: _bytes(pool, rows.tolist()) for name, rows in enough.items()}
+    pixels = {name: _bytes(pool.batch(rows.tolist())) for name, rows in enough.items()}
     found = []
     for name, own in pixels.items():
         others = np.concatenate([held[:each] for other, held in pixels.items() if other != name])
@@ -253,9 +258,8 @@ def _marks(pool: Loader, classes: Sequence[str], seed: int) -> list[Region]:
     return found
 
 
-def _bytes(pool: Loader, rows: Sequence[int]) -> UInt8[np.ndarray, "images height width 3"]:
-    images = pool.batch(rows).inputs["image"]
-    return images.mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+def _bytes(batch: Batch) -> UInt8[np.ndarray, "images height width 3"]:
+    return batch.inputs["image"].mul(255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
 
 def repeated(

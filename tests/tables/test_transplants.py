@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from seewhy.audits import shortcuts
 from seewhy.tables import transplants
-from seewhy.types import Need, Tables, finished
+from seewhy.types import Batch, Need, Tables, finished
 from seewhy.worlds import drawing, handwritten
 
 NEED = Need("transplants")
@@ -50,6 +51,24 @@ def test_of_a_network_that_reads_the_background_the_border_is_named_and_of_one_t
     table, effects, _ = made(asked, world, "reads_colour")
     assert not effects[16].any()
     assert [each.id for each in shortcuts.check(Tables({NEED: table}, ("cross", "disc")))] == ["shortcuts:none"]
+
+
+@pytest.mark.parametrize(("ground", "reached"), [("black", True), ("noise", False)])
+def test_what_is_drawn_up_to_the_border_of_a_plain_ground_is_the_object(ground, reached):
+    random = torch.Generator().manual_seed(0)
+    images = torch.rand(20, 3, 32, 32, generator=random) if ground == "noise" else torch.zeros(20, 3, 32, 32)
+    images[:, :, 6:26, 6:26] = 0.5
+    stroke = images.clone()
+    stroke[:, :, :2, 8:24] = 1.0
+    frame = transplants._frame(32, 32, np.ones((32, 32), bool))
+    plain, drawn = (
+        transplants._told(frame, Batch(ids=tuple(map(str, range(20))), inputs={"image": each}))
+        for each in (images, stroke)
+    )
+    assert drawn["covered"] is None
+    assert (drawn["guessed"] > shortcuts.REACHED) is reached
+    if ground == "black":
+        assert plain["guessed"] <= shortcuts.REACHED
 
 
 def test_pairs_are_of_two_classes_and_the_placebo_of_one_and_no_image_comes_twice(asked):
