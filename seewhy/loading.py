@@ -46,7 +46,9 @@ class Loader:
 
     def prepare(self) -> Iterator[Progress]:
         """Decode and collate everything once, if it fits; tells how far it is. Ranks take turns and tell each other."""
-        if not self.fits or self._kept is not None or not len(self):
+        if not self.fits or not len(self):
+            return
+        if all(ranks.gathered(self._kept is not None)):  # the first may have prepared it for work of its own
             return
         chunks = [range(start, min(start + CHUNK, len(self))) for start in range(0, len(self), CHUNK)]
         own = self._decoded(chunks[ranks.number() :: ranks.count()])

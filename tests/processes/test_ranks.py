@@ -121,9 +121,9 @@ def test_ranks_agree_on_the_steps_that_fit_into_minutes_and_on_the_weights_thoug
     assert all(np.array_equal(one, other) for one, other in zip(first["state"], second["state"], strict=True))
 
 
-@pytest.mark.parametrize("count", [21, 1])
-def test_a_table_by_two_ranks_has_each_row_once_in_its_order(count, alone, both):
-    ours, theirs, others = (each[f"predictions of {count}"] for each in (alone, *both))
+@pytest.mark.parametrize(("count", "prepared"), [(21, ""), (1, ""), (21, ", prepared by the first")])
+def test_a_table_by_two_ranks_has_each_row_once_in_its_order(count, prepared, alone, both):
+    ours, theirs, others = (each[f"predictions of {count}{prepared}"] for each in (alone, *both))
     assert theirs.table.equals(others.table)
     assert theirs.table.schema == ours.table.schema
     for name in ("id", "target", "right", "answer", "tag:scanner"):
