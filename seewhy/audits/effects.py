@@ -256,12 +256,7 @@ def _moves(effect: Effect, level: float) -> dict[str, Any]:
         right, _ = differences.paired(effect.right[1, known], effect.right[0, known], level)
         asked.append(("share right", right))
     asked += zip(("probability of the true class", "log-odds of the true class"), _moved(effect, level), strict=False)
-    return {
-        "kind": "table",
-        "title": f"What moves when {effect.module.changes} changes",
-        "columns": ["what", "moves by", "low", "high", "n"],
-        "rows": [[name, each.value, each.low, each.high, each.n] for name, each in asked],
-    }
+    return _changed.moves(f"What moves when {effect.module.changes} changes", asked)
 
 
 def _moved(effect: Effect, level: float) -> tuple[Estimate, ...]:

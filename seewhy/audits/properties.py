@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from seewhy.audits import _changed
 from seewhy.statistics import differences, intervals, significance
 from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
@@ -188,12 +189,9 @@ def _statement(name: str, asked: Asked, used: bool) -> str:
 def _moves(asked: Asked) -> dict[str, Any]:
     """What changing the property does beyond its placebo, on both scales."""
     lost = asked.logodds
-    rows = [
-        ["share of wrong answers", asked.wrong.value, asked.wrong.low, asked.wrong.high, asked.wrong.n],
-        ["log-odds of the true class", -lost.value, -lost.high, -lost.low, lost.n],
-    ]
-    columns = ["what", "moves by", "low", "high", "n"]
-    return {"kind": "table", "title": "What moves beyond the placebo", "columns": columns, "rows": rows}
+    moved = lost._replace(value=-lost.value, low=-lost.high, high=-lost.low)
+    asked_of = (("share of wrong answers", asked.wrong), ("log-odds of the true class", moved))
+    return _changed.moves("What moves beyond the placebo", asked_of)
 
 
 def _capital(name: str) -> str:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from seewhy.audits import _changed
 from seewhy.statistics import differences, intervals, significance
 from seewhy.statistics.intervals import Estimate
 from seewhy.types import Finding, Need, Pillar, Severity, Tables
@@ -263,12 +264,8 @@ def _evidence(
     each: Carried, why: str, carried: Sequence[Carried], table: Mapping[str, Any]
 ) -> Iterator[dict[str, Any]]:
     yield _donated(each, why, table)
-    rows = [
-        [what, one.value, one.low, one.high, one.n]
-        for what, one in (("share of answers", each.turned), (f"log-odds of {quoted(each.label)}", each.logodds))
-    ]
-    columns = ["what", "moves by", "low", "high", "n"]
-    yield {"kind": "table", "title": "What moves beyond the placebo", "columns": columns, "rows": rows}
+    moved = (("share of answers", each.turned), (f"log-odds of {quoted(each.label)}", each.logodds))
+    yield _changed.moves("What moves beyond the placebo", moved)
     yield from _map(each.label, carried, table)
 
 

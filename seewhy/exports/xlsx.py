@@ -172,8 +172,9 @@ def _write_page(book: Book, sheet: Sheet, page: Page, first: Sheet) -> None:
         sheet.set_column(place, place, widths[place])
         _write_column(book, sheet, place, column, values)
     _title(book, sheet, table.title, page.finding.statement, " ".join(filter(None, (table.note, short))), widths)
-    if rows:
-        {"bars": _bars, "matrix": _shades, "curve": _lines}.get(table.kind, _as_it_is)(book, sheet, table, len(rows))
+    draw = {"bars": _bars, "matrix": _shades, "curve": _lines}.get(table.kind)
+    if rows and draw:
+        draw(book, sheet, table, len(rows))
     freeze(sheet, HEAD + 1, 1 if table.kind in ("bars", "matrix") else 0)
     _for_print(sheet, 0, 0)
 
@@ -191,10 +192,6 @@ def _write_column(book: Book, sheet: Sheet, place: int, column: Column, values: 
     style = book.style(num_format=_tables.number_format(numbers, column.unit))
     for row, value in enumerate(values, HEAD + 1):
         _put(sheet, row, place, value, style)
-
-
-def _as_it_is(book: Book, sheet: Sheet, table: Tabled, rows: int) -> None:
-    pass
 
 
 def _bars(book: Book, sheet: Sheet, table: Tabled, rows: int) -> None:

@@ -20,10 +20,7 @@ from torch import Tensor, nn
 
 from seewhy import hooks
 from seewhy.passes.budget import Passes
-from seewhy.passes.run import Need, Run, Unsuitable
-
-#: For so many shapes of input a network's default layer is remembered.
-MOST_KNOWN = 16
+from seewhy.passes.run import Need, Run, Unsuitable, remember
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +187,7 @@ def _searched(run: Run, leaves: Mapping[str, Tensor], named: frozenset[str]) -> 
     found = _backward(run, scores, leaves, taps, _over_the_image(traced, named | {chosen.name}))
     tried = _up_to(run, traced, chosen.name)
     if seen.keys() >= {*tried} and found.at(chosen.name).gradient.any():
-        known = _TRIED.setdefault(run.network, {})
-        if len(known) == MOST_KNOWN:
-            known.clear()
-        known[_alike(run)] = tried
+        remember(_TRIED, run.network, _alike(run), tried)
     return replace(found, default=chosen.name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Hashable, Iterator, Mapping
+from collections.abc import Callable, Container, Hashable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -23,10 +23,11 @@ from seewhy.types import Batch, Question
 EXAMPLES_AT_ONCE = 512
 VALUES_AT_ONCE = 2**22
 
-#: For so many shapes of input it is remembered what a network's layers do.
-MOST_SHAPES = 16
+#: So much is remembered of one network, for the shapes of input that came last.
+MOST_REMEMBERED = 16
 
 Made = TypeVar("Made")
+Known = TypeVar("Known")
 
 
 class Unsuitable(ValueError):
@@ -182,7 +183,8 @@ class Run:
         self.seconds = time.monotonic() - begun
         self._baseline, self._layers = scores.detach(), layers
         if follow and layers is not None:
-            _remember(self.network, self.inputs, layers)
+            modules = tuple(ref(module) for _, module in hooks.modules(self.network))
+            remember(_FOLLOWED, self.network, _shapes(self.inputs), _Followed(modules, layers))
         return scores
 
     def gradients(
@@ -307,7 +309,7 @@ class _Followed:
     layers: list[hooks.Layer]
 
 
-#: By network, and by the shapes of its inputs, for the last `MOST_SHAPES` of them.
+#: By network, and by the shapes of its inputs.
 _FOLLOWED: WeakKeyDictionary[nn.Module, dict[Hashable, _Followed]] = WeakKeyDictionary()
 
 
@@ -325,11 +327,14 @@ def _followed(network: nn.Module, inputs: Mapping[str, Any]) -> list[hooks.Layer
     return known.layers if same else None
 
 
-def _remember(network: nn.Module, inputs: Mapping[str, Any], layers: list[hooks.Layer]) -> None:
-    known = _FOLLOWED.setdefault(network, {})
-    if len(known) >= MOST_SHAPES:
+def remember(
+    memory: MutableMapping[nn.Module, dict[Hashable, Known]], network: nn.Module, key: Hashable, value: Known
+) -> None:
+    """Keep something of a network, instead of what was kept first where that is much."""
+    known = memory.setdefault(network, {})
+    if len(known) >= MOST_REMEMBERED:
         known.pop(next(iter(known)))
-    known[_shapes(inputs)] = _Followed(tuple(ref(module) for _, module in hooks.modules(network)), layers)
+    known[key] = value
 
 
 # -------------------------------------------------------------------------------------------------------- outputs

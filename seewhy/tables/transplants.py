@@ -114,24 +114,26 @@ def make(
     mine = plan[ranks.share(len(plan))]
     parts = yield from ranks.from_each(_tried(subject, loader, pool, regions, mine))
     trials = {name: [value for part in parts for value in part[name]] for name in parts[0]}
-    sample = loader.batch(range(min(len(loader), COMPARED)))
-    said = [_told(region, sample) for region in regions]
+    said = _told(regions, loader.batch(range(min(len(loader), COMPARED))))
     return {"regions": said, "trials": trials, "size": [height, width], "cells": cells, "classes": classes}
 
 
-def _told(region: Region, sample: Batch) -> dict[str, Any]:
-    """A region as plain values. `covered` is which share of it lies on the object, None where that is not known;
+def _told(regions: Sequence[Region], sample: Batch) -> list[dict[str, Any]]:
+    """Regions as plain values. `covered` is which share of one lies on the object, None where that is not known;
     `guessed` is the same with a guess where it is not: there is an object too where anything is drawn on the ground."""
-    known, found = objects.known(sample), objects.found(sample)
-    inside = torch.from_numpy(region.mask(*found.shape[1:])).to(found.device)
-    covered = float(found[known][:, inside].float().mean()) if known.any() else None
-    images, drawn = _bytes(sample), torch.zeros_like(found)
-    ground = _ground(images)
+    known, found, images = objects.known(sample), objects.found(sample), _bytes(sample)
+    ground, reached = _ground(images), found
     if ground is not None:
-        drawn = torch.from_numpy(np.abs(images - ground).max(3) >= DIFFERENT).to(found.device)
-    reached = torch.where(known[:, None, None], found, found | drawn)[:, inside]
-    told = {name: value for name, value in region._asdict().items() if name != "inside"}
-    return told | {"covered": covered, "guessed": float(reached.float().mean()) if inside.any() else 1.0}
+        drawn = torch.from_numpy(np.abs(images - ground).max(3) >= DIFFERENT)
+        reached = torch.where(known[:, None, None], found, found | drawn)
+    told = []
+    for region in regions:
+        inside = torch.from_numpy(region.mask(*found.shape[1:]))
+        plain = {name: value for name, value in region._asdict().items() if name != "inside"}
+        covered = float(found[known][:, inside].float().mean()) if known.any() else None
+        guessed = float(reached[:, inside].float().mean()) if inside.any() else 1.0
+        told.append({**plain, "covered": covered, "guessed": guessed})
+    return told
 
 
 # --------------------------------------------------------------------------------------------------- what is tried

@@ -62,7 +62,7 @@ def test_what_is_drawn_up_to_the_border_of_a_plain_ground_is_the_object(ground, 
     stroke[:, :, :2, 8:24] = 1.0
     frame = transplants._frame(32, 32, np.ones((32, 32), bool))
     plain, drawn = (
-        transplants._told(frame, Batch(ids=tuple(map(str, range(20))), inputs={"image": each}))
+        transplants._told([frame], Batch(ids=tuple(map(str, range(20))), inputs={"image": each}))[0]
         for each in (images, stroke)
     )
     assert drawn["covered"] is None
